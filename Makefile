@@ -1,0 +1,58 @@
+# `make demo` and `make test` set up everything they need on a machine with Python 3.11 and make.
+
+SHELL = /bin/sh
+BIN = .venv/bin
+LOWEST = .venv-lowest
+STAMP = .venv/.installed
+# Where the demonstration keeps what it fetched.
+DEMO_FOLDER = .demo
+# For example: make test PYTEST="-k listing -x"
+PYTEST =
+
+.DEFAULT_GOAL = help
+.PHONY: help setup xdelta3 demo test lint pytest format proofs test-lowest lock clean
+
+help: ## what can be made
+	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name text; do \
+		printf '  make %-12s %s\n' "$$name" "$$text"; done
+
+setup: $(STAMP) xdelta3 ## .venv and xdelta3, if they are missing
+
+$(STAMP): pyproject.toml requirements-dev.lock
+	@tools/bootstrap.sh venv
+	@touch $@
+
+xdelta3:
+	@tools/bootstrap.sh xdelta3
+
+demo: setup ## the main job, end to end, on a local S3 server
+	@$(BIN)/dg demo --folder $(DEMO_FOLDER)
+
+test: lint pytest ## everything that CI checks
+
+lint: $(STAMP) ## style, types, and the direction of imports
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+pytest: setup ## the tests alone
+	$(BIN)/python -m pytest $(PYTEST)
+
+proofs: setup ## the long forms of the tests
+	$(BIN)/python -m pytest -m slow --timeout 0 $(PYTEST)
+
+format: $(STAMP) ## put the code into its form
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+test-lowest: $(STAMP) xdelta3 ## the tests, on the oldest dependencies that pyproject.toml allows
+	@tools/versions.sh lowest $(LOWEST)
+	$(LOWEST)/bin/python -m pytest $(PYTEST)
+
+lock: $(STAMP) ## newer versions into requirements-dev.lock
+	@tools/versions.sh lock
+
+clean: ## remove everything that was made here
+	rm -rf .venv $(LOWEST) $(DEMO_FOLDER) build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +

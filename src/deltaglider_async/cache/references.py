@@ -1,0 +1,309 @@
+"""The reference cache: a lease of any reference, downloaded at most once, kept sealed within a bound."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import re
+import secrets
+import threading
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterable
+from contextlib import asynccontextmanager, closing
+from typing import Protocol
+
+import anyio
+
+from deltaglider_async.cache.disk import DiskEntries
+from deltaglider_async.cache.leases import Lease, Outcome, Place, Reference, References
+from deltaglider_async.cache.memory import MemoryEntries
+from deltaglider_async.cache.plain import Plain, default_plain
+from deltaglider_async.cache.sealed import KEY_SIZE, key_label, seal, sealed_size, unseal
+from deltaglider_async.errors import (
+    CacheCorruptionError,
+    CacheMissError,
+    IntegrityMismatchError,
+    LocalIOError,
+)
+from deltaglider_async.settings import MIB, Settings
+from deltaglider_async.streams.threads import in_thread, until
+
+_log = logging.getLogger(__name__)
+
+#: Small chunks are gathered up to this many bytes before a thread is worth its while.
+_GATHERED = MIB
+#: Whole references that are sealed or unsealed at a time: more would not be faster, and keep the loop's
+#: threads from everything else.
+_SIDE_BY_SIDE = 3
+
+
+class Entries(Protocol):
+    """Where sealed entries rest. All methods but `stored_size` block; all may be called from any thread."""
+
+    limit: int
+
+    def holds(self, sha256: str) -> bool:
+        """Whether there is an entry, which becomes the most recently used."""
+
+    def read(self, sha256: str) -> Generator[bytes, None, None]:
+        """The blocks of an entry, which becomes the most recently used.
+
+        Raises `CacheMissError`, and `CacheCorruptionError` where the disk fails.
+        """
+        ...
+
+    def write(self, sha256: str, blocks: Iterable[bytes]) -> None:
+        """Add an entry in one step, then keep to the bound. Raises `OSError`."""
+
+    def remove(self, sha256: str) -> None: ...
+
+    def clear(self) -> None: ...
+
+    def close(self) -> None: ...
+
+    def stored_size(self) -> int: ...
+
+
+class ReferenceCache:
+    """References by SHA-256. What changes is in `References` (leases, flights) and in the entries.
+
+    Example::
+
+        async with cache.lease(sha256, size, lambda: download(key)) as reference:
+            await process("xdelta3", "-d", "-c", "-s", reference.path, pass_fds=[reference.fd])
+    """
+
+    def __init__(self, entries: Entries, key: bytes, plain: Callable[[], Plain]) -> None:
+        """Use `open`. `plain` makes the file that the leases of one reference share."""
+        self._entries = entries
+        self._key = key
+        self._plain = plain
+        self._references = References()
+        self._side_by_side = asyncio.Semaphore(_SIDE_BY_SIDE)
+
+    @classmethod
+    async def open(cls, settings: Settings) -> ReferenceCache:
+        """A cache as the settings want it. Raises `ConfigurationError` for a folder that cannot be used."""
+        given = settings.cache_encryption_key
+        key = given.get_secret_value() if given else secrets.token_bytes(KEY_SIZE)
+        if settings.cache_backend == "memory":
+            return cls(MemoryEntries(settings.cache_memory_size_mb * MIB), key, default_plain())
+        opened = DiskEntries.shared if given else DiskEntries.private
+        limit = settings.cache_disk_size_mb * MIB
+        return cls(await in_thread(opened, settings.cache_dir, key_label(key), limit), key, default_plain())
+
+    async def aclose(self) -> None:
+        """Let go of the entries: without a key of the user's own they disappear. May be called again."""
+        with anyio.CancelScope(shield=True):
+            await in_thread(self._entries.close)
+
+    @asynccontextmanager
+    async def lease(
+        self, sha256: str, size: int, fetch: Callable[[], AsyncIterator[bytes]]
+    ) -> AsyncGenerator[Lease, None]:
+        """A lease of the reference: shared if one is live, else from the cache, else from `fetch()`, once.
+
+        Raises `IntegrityMismatchError` where `fetch()` gives other bytes than `size` and `sha256` say,
+        `LocalIOError` where there is no room for the plain bytes, and whatever `fetch()` raises.
+        """
+        sha256 = _checked(sha256)
+        async with self._leased(await self._obtain(sha256, size, fetch)) as lease:
+            if lease.size != size:
+                raise IntegrityMismatchError(
+                    f"reference {sha256} has {lease.size} bytes, not the {size} bytes that were recorded for it"
+                )
+            yield lease
+
+    @asynccontextmanager
+    async def draft(self, chunks: AsyncIterator[bytes], limit: int) -> AsyncGenerator[Lease | None, None]:
+        """A lease of what `chunks` gives, or None as soon as that is more than `limit` bytes.
+
+        Nothing is stored unless `keep` is called. `chunks` remains the caller's to close.
+        """
+        plain = self._plain()
+        try:
+            filled = await self._fill(plain, chunks, limit)
+        except BaseException:
+            await in_thread(plain.close)
+            raise
+        if filled is None:
+            await in_thread(plain.close)
+            yield None
+            return
+        size, sha256 = filled
+        reference = self._references.add(sha256, size, plain)
+        async with self._leased(reference, plain) as lease:
+            yield lease
+
+    async def keep(self, lease: Lease) -> None:
+        """Store a leased reference, if it is not yet stored and the bound allows."""
+        if not await in_thread(self._entries.holds, lease.sha256):
+            await self._store(lease.reference)
+
+    async def evict(self, sha256: str) -> None:
+        """Remove the entry of a reference, if there is one. Live leases go on. Raises `LocalIOError`."""
+        sha256 = _checked(sha256)
+        try:
+            await in_thread(self._entries.remove, sha256)
+        except OSError as error:
+            raise LocalIOError(error.errno, f"cached reference {sha256} not removed: {error.strerror}") from error
+
+    async def clear(self) -> None:
+        """Remove every entry of this cache's key. Live leases go on. Raises `LocalIOError`."""
+        try:
+            await in_thread(self._entries.clear)
+        except OSError as error:
+            raise LocalIOError(error.errno, f"reference cache not cleared: {error.strerror}") from error
+
+    def stored_size(self) -> int:
+        """Bytes of the sealed entries that this cache knows of."""
+        return self._entries.stored_size()
+
+    @asynccontextmanager
+    async def _leased(self, reference: Reference, surplus: Plain | None = None) -> AsyncGenerator[Lease, None]:
+        """Owns one lease of `reference` from here on, and `surplus` where it is not the reference's own."""
+        lease = Lease(reference)
+        try:
+            if surplus not in (None, reference.plain):
+                await in_thread(surplus.close)
+            yield lease
+        finally:
+            lease.end()
+            if (plain := self._references.end(reference)) is not None:
+                await in_thread(plain.close)
+
+    async def _obtain(self, sha256: str, size: int, fetch: Callable[[], AsyncIterator[bytes]]) -> Reference:
+        """A reference with one lease for the caller; this task prepares it, or waits for the one that does."""
+        answer = self._references.ask(sha256)
+        outcome = await self._awaited(sha256, answer) if isinstance(answer, asyncio.Future) else answer
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome or await self._prepare(sha256, size, fetch)
+
+    async def _awaited(self, sha256: str, place: Place) -> Outcome:
+        try:
+            return await place
+        except asyncio.CancelledError:
+            if (plain := self._references.leave(sha256, place)) is not None:
+                await in_thread(plain.close)
+            raise
+
+    async def _prepare(self, sha256: str, size: int, fetch: Callable[[], AsyncIterator[bytes]]) -> Reference:
+        """The flight of `sha256`: make it live, from the cache or by a download that is then stored."""
+        try:
+            plain = await self._unsealed(sha256, size)
+            stored = plain is not None
+            if plain is None:
+                plain = await self._fetched(sha256, size, fetch)
+        except Exception as failure:
+            self._references.finish(sha256, failure)
+            raise
+        except BaseException:
+            self._references.pass_on(sha256)
+            raise
+        reference = self._references.add(sha256, size, plain)
+        self._references.finish(sha256)
+        try:
+            if reference.plain is not plain:
+                await in_thread(plain.close)
+            if not stored:
+                await self._store(reference)
+        except BaseException:
+            if (last := self._references.end(reference)) is not None:
+                await in_thread(last.close)
+            raise
+        return reference
+
+    async def _unsealed(self, sha256: str, size: int) -> Plain | None:
+        plain = self._plain()
+        stop = threading.Event()
+        try:
+            async with self._side_by_side:
+                await in_thread(self._unseal, plain, sha256, size, stop, stop=stop)
+        except CacheMissError:
+            await in_thread(plain.close)
+            return None
+        except CacheCorruptionError as damage:
+            await in_thread(plain.close)
+            _log.warning("cached reference %s: %s. It is removed and downloaded anew.", sha256, damage)
+            try:
+                await in_thread(self._entries.remove, sha256)
+            except OSError as error:
+                _log.warning("cached reference %s not removed: %s", sha256, error)
+            return None
+        except BaseException:
+            await in_thread(plain.close)
+            raise
+        return plain
+
+    def _unseal(self, plain: Plain, sha256: str, size: int, stop: threading.Event) -> None:
+        with closing(self._entries.read(sha256)) as blocks:
+            plain.open()
+            for segment in until(stop, unseal(blocks, sha256, size, self._key)):
+                plain.write(segment)
+        plain.freeze()
+
+    async def _fetched(self, sha256: str, size: int, fetch: Callable[[], AsyncIterator[bytes]]) -> Plain:
+        plain = self._plain()
+        chunks = fetch()
+        try:
+            filled = await self._fill(plain, chunks, size)
+            if filled != (size, sha256):
+                found = "it is longer" if filled is None else f"it has {filled[0]} bytes and SHA-256 {filled[1]}"
+                raise IntegrityMismatchError(
+                    f"reference {sha256} of {size} bytes was downloaded, but {found}. It was not used and not "
+                    "cached: the object in the bucket is damaged or another one"
+                )
+        except BaseException:
+            await in_thread(plain.close)
+            raise
+        finally:
+            if isinstance(chunks, AsyncGenerator):
+                await chunks.aclose()
+        return plain
+
+    async def _fill(self, plain: Plain, chunks: AsyncIterator[bytes], limit: int) -> tuple[int, str] | None:
+        """Write all chunks; size and SHA-256 of them, or None as soon as there are more than `limit` bytes."""
+        digest = hashlib.sha256()
+        size = waiting = 0
+        gathered: list[bytes] = []
+
+        def write(pieces: list[bytes]) -> None:
+            for piece in pieces:
+                digest.update(piece)
+                plain.write(piece)
+
+        await in_thread(plain.open)
+        async for chunk in chunks:
+            size += len(chunk)
+            if size > limit:
+                return None
+            gathered.append(chunk)
+            waiting += len(chunk)
+            if waiting >= _GATHERED:
+                await in_thread(write, gathered)
+                gathered, waiting = [], 0
+        await in_thread(write, gathered)
+        await in_thread(plain.freeze)
+        return size, digest.hexdigest()
+
+    async def _store(self, reference: Reference) -> None:
+        """Seal and store. What the local disk refuses does not fail the caller, who has the reference."""
+        sha256, size = reference.sha256, reference.size
+        if sealed_size(size) > self._entries.limit:
+            _log.info("reference %s of %d bytes exceeds the bound of the cache and is used uncached", sha256, size)
+            return
+        stop = threading.Event()
+        blocks = until(stop, seal(reference.plain.read, sha256, size, self._key))
+        try:
+            async with self._side_by_side:
+                await in_thread(self._entries.write, sha256, blocks, stop=stop)
+        except OSError as error:
+            _log.warning("reference %s not cached: %s", sha256, error)
+
+
+def _checked(sha256: str) -> str:
+    """It comes from an object's metadata and becomes part of a file name."""
+    if not re.fullmatch("[0-9a-fA-F]{64}", sha256):
+        raise IntegrityMismatchError(f"{sha256!r} is no SHA-256 of a reference; its metadata are damaged")
+    return sha256.lower()

@@ -1,0 +1,469 @@
+"""The client: boto3's names and shapes as coroutines, over logical keys."""
+
+from __future__ import annotations
+
+import base64
+import os
+import secrets
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import aclosing
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+import aiofiles
+
+from deltaglider_async.engine import delete, get, put, stats
+from deltaglider_async.engine.core import Engine, Response, access_only, where
+from deltaglider_async.engine.listing import (
+    LARGEST_PAGE,
+    Entry,
+    Listing,
+    decode_token,
+    encode_token,
+    entries,
+    fetch_metadata,
+    shown,
+)
+from deltaglider_async.errors import (
+    DiffDecodeError,
+    IntegrityMismatchError,
+    InvalidRequestError,
+    LocalIOError,
+    StorageIOError,
+)
+from deltaglider_async.format import keys
+from deltaglider_async.format.metadata import recorded_sha256
+from deltaglider_async.store.errors import code_of, translated
+from deltaglider_async.streams.digest import Digest
+from deltaglider_async.streams.source import make_source
+from deltaglider_async.streams.threads import in_thread
+from deltaglider_async.types import BucketStats, Progress, StatsMode, UploadSummary, VerifyResult
+
+
+def _ignore(phase: str, position: int) -> None:
+    pass
+
+
+class DeltaGliderClient:
+    """S3 with deltas. Made by `create_client`; safe for any number of concurrent calls on one event loop.
+
+    Methods in boto3's names take boto3's arguments and return boto3's responses, for logical keys: no
+    `.delta`, no `reference.bin`, no `.deltaglider/`. What S3 answers with an error is raised as an exception
+    that is both botocore's (`client.exceptions.NoSuchKey`, `ClientError`) and one of `deltaglider_async.errors`.
+    """
+
+    def __init__(self, engine: Engine, close: Callable[[], Awaitable[None]]) -> None:
+        self._engine = engine
+        self._s3 = engine.store.s3
+        self._close = close
+
+    async def aclose(self) -> None:
+        """Close connections and cache. `async with create_client(...)` does it."""
+        await self._close()
+
+    def __repr__(self) -> str:
+        return f"<DeltaGliderClient {self._s3.meta.endpoint_url}>"
+
+    @property
+    def exceptions(self) -> Any:
+        """botocore's exception classes of this client."""
+        return self._s3.exceptions
+
+    @property
+    def meta(self) -> Any:
+        """botocore's description of this client (`endpoint_url`, `region_name`, `config`, ...)."""
+        return self._s3.meta
+
+    # -- objects
+
+    async def put_object(
+        self,
+        *,
+        Bucket: str,
+        Key: str,
+        Body: Any = b"",
+        Metadata: Mapping[str, str] | None = None,
+        ContentLength: int | None = None,
+        max_ratio: float | None = None,
+        use_delta: bool | None = None,
+        progress: Progress = _ignore,
+        **arguments: Any,
+    ) -> Response:
+        """Store an object, as a delta where that pays.
+
+        `Body`: bytes-like, text (`str`, as UTF-8), `os.PathLike`, a binary file, an async file or reader
+        (aiohttp, Starlette), or an async iterator of bytes. Further arguments as boto3's `put_object`.
+        `max_ratio` (0.0 to 1.0) beats the client's; `use_delta` False stores plain, True tries a delta whatever
+        the name.
+
+        Returns boto3's response; `ETag` is the stored object's, `ChecksumSHA256` (base64) the original's.
+        `DeltaGliderInfo`: `OriginalSize`, `StoredSize` (bytes; with the reference where this put made one),
+        `OriginalSizeMB`, `StoredSizeMB`, `IsDelta`, `CompressionRatio` (delta divided by original, small is
+        good; 1.0 where none was tried), `SavingsPercent`, `StoredAs` (`delta`, `reference+delta`, `plain`),
+        `Operation`, `ReferenceKey`, `Reason` (why plain, else None).
+
+        Raises `InvalidRequestError` (reserved name, bad argument), `LocalIOError`, `SourceChangedError`,
+        `DiffEncodeError`, `CodecUnavailableError`, `StorageIOError`, `NotFoundError` (no such bucket). After
+        any of them the object is as it was before.
+
+            await client.put_object(Bucket="releases", Key="app/app-1.2.zip", Body=Path("app-1.2.zip"))
+        """
+        result = await self._put(Bucket, Key, Body, Metadata, ContentLength, arguments, max_ratio, use_delta, progress)
+        stored_as = {"create_reference": "reference+delta", "create_delta": "delta", "upload_direct": "plain"}
+        is_delta = result.operation != "upload_direct"
+        info = {
+            "OriginalSize": result.original_size,
+            "StoredSize": result.stored_size,
+            "OriginalSizeMB": result.original_size / 1024**2,
+            "StoredSizeMB": result.stored_size / 1024**2,
+            "IsDelta": is_delta,
+            "CompressionRatio": result.ratio or 1.0,
+            "SavingsPercent": 100 * (1 - result.stored_size / result.original_size) if result.original_size else 0.0,
+            "StoredAs": stored_as[result.operation],
+            "Operation": result.operation,
+            "ReferenceKey": result.reference_key or None,
+            "Reason": result.reason or None,
+        }
+        return {**result.response, "DeltaGliderInfo": info}
+
+    async def _put(
+        self,
+        bucket: str,
+        key: str,
+        body: Any,
+        metadata: Mapping[str, str] | None,
+        content_length: int | None,
+        arguments: Mapping[str, Any],
+        max_ratio: float | None,
+        use_delta: bool | None,
+        progress: Progress,
+    ) -> put.PutResult:
+        if max_ratio is not None and not 0 <= max_ratio <= 1:
+            raise InvalidRequestError(f"max_ratio is {max_ratio!r}. Accepted: 0.0 to 1.0.")
+        self._check_arguments("PutObject", arguments)
+        request = put.PutRequest(
+            bucket=bucket,
+            key=key,
+            source=await make_source(body, content_length),
+            metadata=metadata or {},
+            arguments=arguments,
+            max_ratio=self._engine.max_ratio if max_ratio is None else max_ratio,
+            use_delta=use_delta,
+            progress=progress,
+        )
+        return await put.put(self._engine, request)
+
+    async def get_object(self, *, Bucket: str, Key: str, progress: Progress = _ignore, **arguments: Any) -> Response:
+        """Read an object. `Body` is an `ObjectBody`: `read`, `iter_chunks`, async iteration, `async with`.
+
+        boto3's response of the original: `ContentLength`, `Metadata` as given to the put, `ChecksumSHA256`
+        (base64) where it is known. The last chunk of `Body` comes only if the SHA-256 matched, so that whoever
+        reads to the end has the right bytes. `Range`, `IfMatch`, `IfNoneMatch`, ... as in boto3.
+
+        Raises `NotFoundError` (also `client.exceptions.NoSuchKey`), `PreconditionFailedError`, `StorageIOError`;
+        while reading `IntegrityMismatchError`, `DiffDecodeError`, `StorageIOError`.
+
+            async with (await client.get_object(Bucket="releases", Key="app/app-1.2.zip"))["Body"] as body:
+                async for chunk in body:
+                    ...
+        """
+        self._check_arguments("GetObject", arguments)
+        return await get.get(self._engine, Bucket, Key, arguments, progress)
+
+    async def head_object(self, *, Bucket: str, Key: str, **arguments: Any) -> Response:
+        """boto3's `head_object` of the original, with `DeltaGliderInfo`. Raises `NotFoundError`."""
+        self._check_arguments("HeadObject", arguments)
+        return await get.head(self._engine, Bucket, Key, arguments)
+
+    async def delete_object(self, *, Bucket: str, Key: str, **arguments: Any) -> Response:
+        """boto3's `delete_object`; a missing key is no error.
+
+        `DeltaGliderInfo`: `Type` (`delta`, `direct`, `reference`, `internal`, `not_found`), `Deleted`, `Warnings`,
+        `DependentDeltas`. Raises `InvalidRequestError` for a reference that deltas use.
+        """
+        self._check_arguments("DeleteObject", arguments)
+        return await delete.delete(self._engine, Bucket, Key, arguments)
+
+    # -- listings
+
+    async def list_objects_v2(
+        self,
+        *,
+        Bucket: str,
+        Prefix: str = "",
+        Delimiter: str = "",
+        MaxKeys: int = LARGEST_PAGE,
+        ContinuationToken: str | None = None,
+        StartAfter: str = "",
+        FetchMetadata: bool = False,
+        **arguments: Any,
+    ) -> Response:
+        """A page of logical keys, in S3's order.
+
+        Each entry carries `Metadata` with the strings `deltaglider-is-delta`, `deltaglider-original-size`,
+        `deltaglider-compression-ratio` (share saved) and `deltaglider-reference-key`. `Size` of a delta is its
+        stored size; with `FetchMetadata=True`, which asks by concurrent HEADs, the original's.
+
+        Raises `NotFoundError` (no such bucket), `InvalidRequestError` (a foreign token), `StorageIOError`.
+        """
+        page, truncated = await self._page(
+            Bucket, Prefix, Delimiter, MaxKeys, ContinuationToken, StartAfter, FetchMetadata, arguments
+        )
+        response: Response = {
+            "Name": Bucket,
+            "Prefix": Prefix,
+            "MaxKeys": MaxKeys,
+            "KeyCount": len(page),
+            "IsTruncated": truncated,
+            "ResponseMetadata": {"HTTPStatusCode": 200},
+        }
+        contents = [shown(entry) for entry in page if entry.item is not None]
+        prefixes = [{"Prefix": entry.key} for entry in page if entry.item is None]
+        optional = {
+            "Contents": contents,
+            "CommonPrefixes": prefixes,
+            "Delimiter": Delimiter,
+            "StartAfter": StartAfter,
+            "ContinuationToken": ContinuationToken,
+            "NextContinuationToken": encode_token(page[-1]) if truncated else None,
+        }
+        return response | {name: value for name, value in optional.items() if value}
+
+    async def list_objects(
+        self,
+        *,
+        Bucket: str,
+        Prefix: str = "",
+        Delimiter: str = "",
+        MaxKeys: int = LARGEST_PAGE,
+        Marker: str = "",
+        ContinuationToken: str | None = None,
+        StartAfter: str = "",
+        FetchMetadata: bool = False,
+        **arguments: Any,
+    ) -> Response:
+        """boto3's first version of the listing, and the original's arguments. `Contents` is always present.
+
+        `NextMarker` (always given where `IsTruncated`) and `NextContinuationToken` both lead on.
+        """
+        page, truncated = await self._page(
+            Bucket, Prefix, Delimiter, MaxKeys, ContinuationToken, Marker or StartAfter, FetchMetadata, arguments,
+            resumed=bool(Marker),
+        )  # fmt: skip
+        response: Response = {
+            "Name": Bucket,
+            "Prefix": Prefix,
+            "Marker": Marker,
+            "MaxKeys": MaxKeys,
+            "IsTruncated": truncated,
+            "Contents": [shown(entry) for entry in page if entry.item is not None],
+            "ResponseMetadata": {"HTTPStatusCode": 200},
+        }
+        if Delimiter:
+            response["Delimiter"] = Delimiter
+        if prefixes := [{"Prefix": entry.key} for entry in page if entry.item is None]:
+            response["CommonPrefixes"] = prefixes
+        if truncated:
+            response |= {"NextMarker": page[-1].key, "NextContinuationToken": encode_token(page[-1])}
+        return response
+
+    async def _page(
+        self,
+        bucket: str,
+        prefix: str,
+        delimiter: str,
+        max_keys: int,
+        token: str | None,
+        after: str,
+        with_metadata: bool,
+        arguments: Mapping[str, Any],
+        resumed: bool = False,
+    ) -> tuple[list[Entry], bool]:
+        self._check_arguments("ListObjectsV2", arguments)
+        if token:
+            after, resumed = decode_token(token), True
+        most = min(max_keys, LARGEST_PAGE)
+        if most < 0:
+            raise InvalidRequestError(f"MaxKeys is {max_keys}. Accepted: 0 and more.")
+        passed = {
+            name: value for name, value in arguments.items() if name in ("FetchOwner", "OptionalObjectAttributes")
+        }
+        listing = Listing(bucket, prefix, delimiter, after, resumed, passed | access_only(arguments))
+        page: list[Entry] = []
+        truncated = False
+        async with aclosing(entries(self._engine, listing)) as found:
+            async for entry in found:
+                if len(page) >= most:
+                    truncated = most > 0
+                    break
+                page.append(entry)
+        if with_metadata:
+            await fetch_metadata(self._engine, bucket, page, arguments)
+        return page, truncated
+
+    # -- buckets
+
+    async def create_bucket(self, *, Bucket: str, **arguments: Any) -> Response:
+        """boto3's `create_bucket`."""
+        with translated("create bucket", Bucket):
+            response: Response = await self._s3.create_bucket(Bucket=Bucket, **arguments)
+        return response
+
+    async def delete_bucket(self, *, Bucket: str, **arguments: Any) -> Response:
+        """boto3's `delete_bucket`. References that no delta uses count as content: the error names them."""
+        try:
+            with translated("delete bucket", Bucket):
+                response: Response = await self._s3.delete_bucket(Bucket=Bucket, **arguments)
+        except StorageIOError as error:
+            if code_of(error) == "BucketNotEmpty" and (hidden := await self._only_hidden(Bucket, arguments)):
+                error.args = (f"{error.args[0]} No objects are left but the format's own: {', '.join(hidden)}.",)
+            raise
+        return response
+
+    async def _only_hidden(self, bucket: str, arguments: Mapping[str, Any]) -> list[str]:
+        hidden: list[str] = []
+        async with aclosing(self._engine.store.pages(bucket, access_only(arguments))) as pages:
+            async for page in pages:
+                names = [item["Key"] for item in page.get("Contents", ())]
+                if not all(map(keys.is_internal, names)):
+                    return []
+                hidden += names[: 3 - len(hidden)]
+        return hidden
+
+    async def head_bucket(self, *, Bucket: str, **arguments: Any) -> Response:
+        """boto3's `head_bucket`. Raises `NotFoundError`."""
+        with translated("reach bucket", Bucket):
+            response: Response = await self._s3.head_bucket(Bucket=Bucket, **arguments)
+        return response
+
+    async def list_buckets(self, **arguments: Any) -> Response:
+        """boto3's `list_buckets`."""
+        with translated("list", "buckets"):
+            response: Response = await self._s3.list_buckets(**arguments)
+        return response
+
+    # -- the original's own methods
+
+    async def upload(
+        self,
+        file_path: str | os.PathLike[str],
+        s3_url: str,
+        tags: Mapping[str, str] | None = None,
+        max_ratio: float | None = None,
+        *,
+        use_delta: bool | None = None,
+        progress: Progress = _ignore,
+        **arguments: Any,
+    ) -> UploadSummary:
+        """Upload a local file. A URL that ends in `/` (or has no key) is "into", any other is the name.
+
+        `arguments` are boto3's for `put_object` (`Metadata`, `ContentType`, ...). Raises as `put_object`.
+        """
+        path = Path(file_path)
+        bucket, key = keys.parse_url(s3_url)
+        if not key or key.endswith("/"):
+            key += path.name
+        if tags:
+            arguments["Tagging"] = urlencode(tags)
+        metadata = arguments.pop("Metadata", None)
+        result = await self._put(bucket, key, path, metadata, None, arguments, max_ratio, use_delta, progress)
+        return UploadSummary(
+            operation=result.operation,
+            bucket=bucket,
+            key=key,
+            original_size=result.original_size,
+            stored_size=result.stored_size,
+            is_delta=result.operation == "create_delta",
+            delta_ratio=result.ratio,
+            reason=result.reason,
+        )
+
+    async def download(
+        self, s3_url: str, output_path: str | os.PathLike[str], *, progress: Progress = _ignore, **arguments: Any
+    ) -> None:
+        """Download an object. The file appears under its name, replacing an older one, only when it is verified.
+
+        `output_path` is a file's name, or a folder that exists. `arguments` are boto3's for `get_object`. Raises as
+        `get_object` and its body, and `LocalIOError`; the file then is as it was before.
+        """
+        bucket, key = keys.parse_url(s3_url)
+        if not key or key.endswith("/"):
+            raise InvalidRequestError(f"cannot download {s3_url}: it names no object.")
+        path = Path(output_path)
+        if await in_thread(path.is_dir):
+            path /= key.rpartition("/")[2]
+        response = await self.get_object(Bucket=bucket, Key=key, progress=progress, **arguments)
+        async with response["Body"] as body:
+            part = path.with_name(f".{path.name[:200]}.{secrets.token_hex(6)}.part")
+            try:
+                # Its own attempt at the name: never follows or overwrites what somebody else left there.
+                async with aiofiles.open(part, "xb") as file:
+                    while chunk := await body.readany():
+                        await file.write(chunk)
+                await in_thread(os.replace, part, path)
+            except OSError as error:
+                if isinstance(error, LocalIOError):
+                    raise
+                raise LocalIOError(error.errno, f"cannot write {path}: {error.strerror}") from error
+            finally:
+                # Not off the loop: it must happen after a cancellation too, and takes microseconds.
+                part.unlink(missing_ok=True)
+
+    async def verify(self, s3_url: str) -> VerifyResult:
+        """Read an object as a get would, and compare with the SHA-256 recorded at its put. Raises as `get_object`."""
+        bucket, key = keys.parse_url(s3_url)
+        response = await self.get_object(Bucket=bucket, Key=key)
+        expected = _hex(response.get("ChecksumSHA256", ""))
+        digest = Digest()
+        try:
+            async with response["Body"] as body:
+                while chunk := await body.readany():
+                    await digest.update(chunk)
+        except (IntegrityMismatchError, DiffDecodeError) as error:
+            return VerifyResult(False, expected, await digest.hexdigest(), str(error))
+        actual = await digest.hexdigest()
+        if not expected:
+            return VerifyResult(True, "", actual, "no SHA-256 was recorded at the put; all bytes could be read")
+        return VerifyResult(True, expected, actual, "the content has the SHA-256 recorded at the put")
+
+    async def get_bucket_stats(
+        self,
+        bucket: str,
+        mode: StatsMode = "quick",
+        *,
+        prefix: str = "",
+        progress: Callable[[int], None] = lambda objects: None,
+    ) -> BucketStats:
+        """Statistics of a bucket, or of the objects below a prefix.
+
+        `quick` sends LISTs only: deltas count as large as they are stored. `sampled` asks one delta of each
+        deltaspace and lets its ratio stand for the others; `detailed` asks all, by concurrent HEADs. `progress`
+        gets the number of stored objects seen. Raises `NotFoundError` (no such bucket), `StorageIOError`.
+        """
+        if mode not in ("quick", "sampled", "detailed"):
+            raise InvalidRequestError(f"mode is {mode!r}. Accepted: quick, sampled, detailed.")
+        return await stats.bucket_stats(self._engine, bucket, prefix, mode, progress)
+
+    async def clear_cache(self) -> None:
+        """Forget all cached references. Operations that use them go on."""
+        await self._engine.cache.clear()
+
+    async def evict_cache(self, s3_url: str) -> None:
+        """Forget one reference, given by its URL (`s3://bucket/prefix/reference.bin`). Raises `NotFoundError`."""
+        bucket, key = keys.parse_url(s3_url)
+        head = await self._engine.store.head_existing(bucket, key)
+        if (sha256 := recorded_sha256(head.get("Metadata", {}))) is None:
+            raise InvalidRequestError(f"{where(bucket, key)} is no reference: its metadata has no SHA-256.")
+        await self._engine.cache.evict(sha256)
+
+    def _check_arguments(self, operation: str, arguments: Mapping[str, Any]) -> None:
+        """Raise for a misspelled argument: boto3 does, and one that is left out would be lost in silence."""
+        known = self._engine.store.accepted(operation, arguments)
+        for name, value in arguments.items():
+            if name not in known and value is not None:
+                raise InvalidRequestError(f"{operation} has no argument {name!r}.")
+
+
+def _hex(checksum: str) -> str:
+    return base64.b64decode(checksum).hex()

@@ -1,0 +1,63 @@
+"""The header of a VCDIFF stream (RFC 3284, section 4.1), with xdelta3's application header."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from deltaglider_async.errors import DiffDecodeError
+
+MAGIC = b"\xd6\xc3\xc4"
+#: Bits of the header indicator; the third is xdelta3's extension.
+_SECONDARY, _CODE_TABLE, _APPLICATION = 0x01, 0x02, 0x04
+#: Application headers hold two file names; nothing honest is longer.
+LONGEST_HEADER = 8192
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What a delta says of itself before its first window."""
+
+    application: bytes
+
+    @property
+    def recompresses(self) -> bool:
+        """Whether decoding asks for outside programs, to decompress the reference or to recompress the result.
+
+        xdelta3 writes `target//source/` with the letter of a program after either name where it
+        decompressed that file before encoding.
+        """
+        parts = self.application.split(b"/")
+        return len(parts) >= 2 and any(parts[1::2])
+
+
+def read_header(head: bytes) -> Header | None:
+    """The header at the start of a delta, or None if `head` does not reach to its end yet.
+
+    Raises `DiffDecodeError` if this is no VCDIFF stream that can be decoded here.
+    """
+    if not MAGIC.startswith(head[:3]):
+        raise DiffDecodeError("the delta is no VCDIFF stream: it does not begin with D6 C3 C4")
+    if len(head) < 5:
+        return None
+    version, indicator = head[3], head[4]
+    if version != 0 or indicator & ~(_SECONDARY | _CODE_TABLE | _APPLICATION):
+        raise DiffDecodeError(f"the delta is a VCDIFF stream of an unknown kind (version {version}, flags {indicator})")
+    if indicator & _CODE_TABLE:
+        raise DiffDecodeError("the delta has a code table of its own, which xdelta3 does not decode")
+    position = 6 if indicator & _SECONDARY else 5
+    if not indicator & _APPLICATION:
+        return Header(b"") if len(head) >= position else None
+    length = 0
+    while True:
+        if position >= len(head):
+            return None
+        byte = head[position]
+        position += 1
+        length = length << 7 | byte & 0x7F
+        if length > LONGEST_HEADER:
+            raise DiffDecodeError("the delta's application header is longer than anything that xdelta3 writes")
+        if not byte & 0x80:
+            break
+    if len(head) < position + length:
+        return None
+    return Header(head[position : position + length])

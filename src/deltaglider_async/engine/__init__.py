@@ -1,0 +1,1 @@
+"""The bucket protocol: put, get, delete, list, statistics (docs/architecture.md)."""

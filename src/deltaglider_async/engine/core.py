@@ -1,0 +1,135 @@
+"""What every operation works with, and how a reference comes to hand."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from deltaglider_async.cache import Lease, ReferenceCache
+from deltaglider_async.errors import IntegrityMismatchError
+from deltaglider_async.format import keys
+from deltaglider_async.format.metadata import TOOL, DeltaMetadata, recorded_sha256
+from deltaglider_async.settings import MIB, Settings
+from deltaglider_async.store.s3 import Store, body_chunks
+from deltaglider_async.streams import Chunks
+from deltaglider_async.streams.budget import ByteBudget
+
+Response = dict[str, Any]
+
+#: What an encoder or a decoder takes besides the reference (docs/architecture.md, Memory).
+PROCESS_MEMORY = 64 * MIB
+#: How many references' sizes are remembered; an entry takes some 300 bytes.
+_MOST_KNOWN = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """A reference in the bucket. Size in bytes, digest in hex."""
+
+    bucket: str
+    key: str
+    sha256: str
+    size: int
+    encryption: tuple[str | None, str | None] = (None, None)
+
+
+@dataclass
+class Engine:
+    """The rooms below, for one client.
+
+    Puts and gets draw from budgets of their own: a copy reads while it writes, and one waiting for the other
+    must not be able to use up what the other needs.
+    """
+
+    store: Store
+    cache: ReferenceCache
+    settings: Settings
+    tool: str = TOOL
+    max_ratio: float = 0.5
+    puts: ByteBudget = field(init=False)
+    gets: ByteBudget = field(init=False)
+    _known: OrderedDict[tuple[str, str, str], int] = field(default_factory=OrderedDict, init=False)
+
+    def __post_init__(self) -> None:
+        self.puts = ByteBudget(self.settings.memory_mb * MIB)
+        self.gets = ByteBudget(self.settings.memory_mb * MIB)
+
+    async def reference(self, bucket: str, key: str, arguments: Mapping[str, Any]) -> tuple[Reference | None, bool]:
+        """The reference at a key, and whether any object is there (one without our metadata is no reference)."""
+        response = await self.store.head(bucket, key, access_only(arguments))
+        if response is None:
+            return None, False
+        sha256 = recorded_sha256(response.get("Metadata", {}))
+        if sha256 is None:
+            return None, True
+        size = int(response["ContentLength"])
+        self._remember((bucket, key, sha256), size)
+        return Reference(bucket, key, sha256, size, encryption_of(response)), True
+
+    async def reference_of(
+        self, bucket: str, stored_key: str, delta: DeltaMetadata, arguments: Mapping[str, Any]
+    ) -> Reference:
+        """The reference that a delta was made against.
+
+        The key in the metadata first; where another or nothing is there (the delta was moved), its neighbour.
+        Raises `IntegrityMismatchError` if neither has the SHA-256 that the delta records.
+        """
+        if (size := self._known.get((bucket, delta.ref_key, delta.ref_sha256))) is not None:
+            return Reference(bucket, delta.ref_key, delta.ref_sha256, size)
+        neighbour = keys.reference_key(keys.deltaspace(stored_key))
+        found = []
+        for key in dict.fromkeys((delta.ref_key, neighbour)):
+            reference, exists = await self.reference(bucket, key, arguments)
+            if reference is not None and reference.sha256 == delta.ref_sha256:
+                return reference
+            what = f"has SHA-256 {reference.sha256}" if reference else "is no reference" if exists else "is missing"
+            found.append(f"s3://{bucket}/{key} {what}")
+        raise IntegrityMismatchError(
+            f"cannot read s3://{bucket}/{keys.logical_key(stored_key)}: its delta needs the reference with SHA-256 "
+            f"{delta.ref_sha256}, but {' and '.join(found)}. Put that reference back from a backup."
+        )
+
+    @asynccontextmanager
+    async def lease(self, reference: Reference, arguments: Mapping[str, Any]) -> AsyncIterator[Lease]:
+        """The reference at hand: from the cache, or downloaded once however many operations wait for it."""
+
+        name = where(reference.bucket, reference.key)
+
+        async def fetch() -> Chunks:
+            response = await self.store.get(reference.bucket, reference.key, access_only(arguments))
+            if response is None:
+                raise IntegrityMismatchError(f"the reference {name} is missing. Put it back from a backup.")
+            async for chunk in body_chunks(response, name):
+                yield chunk
+
+        try:
+            async with self.cache.lease(reference.sha256, reference.size, fetch) as lease:
+                yield lease
+        except IntegrityMismatchError:
+            self._known.pop((reference.bucket, reference.key, reference.sha256), None)
+            raise
+
+    def _remember(self, reference: tuple[str, str, str], size: int) -> None:
+        self._known[reference] = size
+        self._known.move_to_end(reference)
+        if len(self._known) > _MOST_KNOWN:
+            self._known.popitem(last=False)
+
+
+def access_only(arguments: Mapping[str, Any]) -> Response:
+    """Those of a call's arguments that say who asks and who pays; they go with every request that the call makes."""
+    return {name: arguments[name] for name in ("RequestPayer", "ExpectedBucketOwner") if name in arguments}
+
+
+def encryption_of(response: Mapping[str, Any]) -> tuple[str | None, str | None]:
+    """How an object is encrypted, as far as an answer or the arguments of a put say it."""
+    kind = response.get("ServerSideEncryption")
+    return kind, response.get("SSEKMSKeyId") if kind != "AES256" else None
+
+
+def where(bucket: str, key: str) -> str:
+    """A key as messages name it."""
+    return f"s3://{bucket}/{key}"

@@ -1,0 +1,430 @@
+"""Theory of operation of a put.
+
+A logical key has two possible forms: plain (the key itself) and delta (`<key>.delta`). If both exist, the plain
+one is the object and the delta is leftover. A put changes exactly one form, in one atomic step:
+
+* plain, for what cannot or need not be a delta, and wherever a plain form exists: remember the delta's ETag,
+  write the key, delete the delta if it still has that ETag. A put never removes a plain form.
+* delta, only where no plain form was seen: encode against the reference, decode what was encoded and compare
+  digests, write `<key>.delta`, then look whether the reference is still there with the same SHA-256. If it is
+  gone, put it back; if it is another one, encode again. Only then is the put acknowledged.
+
+A reference is created with `If-None-Match: *` and never replaced; who loses the race uses the winner's. Nothing
+is sent before the delta is complete and proven. Nobody may break these rules, in this module or elsewhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import aclosing
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from deltaglider_async.cache import Lease
+from deltaglider_async.codec import xdelta
+from deltaglider_async.engine.core import (
+    PROCESS_MEMORY,
+    Engine,
+    Reference,
+    Response,
+    access_only,
+    encryption_of,
+    where,
+)
+from deltaglider_async.engine.parallel import concurrently
+from deltaglider_async.errors import (
+    DiffEncodeError,
+    InvalidRequestError,
+    PreconditionFailedError,
+    ReferenceCreationRaceError,
+)
+from deltaglider_async.format import keys
+from deltaglider_async.format import metadata as meta
+from deltaglider_async.format.candidates import MAGIC_LENGTH, compressed_stream, is_candidate
+from deltaglider_async.settings import LARGEST_REFERENCE
+from deltaglider_async.store.errors import service_error
+from deltaglider_async.streams import Chunks
+from deltaglider_async.streams.digest import Digest, base64_sha256, digested
+from deltaglider_async.streams.source import Source, digest_of, replayable, same_again, settle
+from deltaglider_async.streams.spool import Spool
+from deltaglider_async.types import Operation, Progress
+
+#: Sources up to here are read once and kept, instead of being read again where a second pass is needed.
+_IN_MEMORY = 8 * 1024 * 1024
+#: How often a put begins again because the reference changed under it.
+_ATTEMPTS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class PutRequest:
+    """One put. `arguments` are boto3's for PutObject except `Bucket`, `Key`, `Body` and `Metadata`."""
+
+    bucket: str
+    key: str
+    source: Source
+    metadata: Mapping[str, str]
+    arguments: Mapping[str, Any]
+    max_ratio: float
+    use_delta: bool | None = None
+    """None: the name decides. False: plain. True: a delta candidate whatever its name."""
+    progress: Progress = field(default=lambda phase, position: None)
+
+    @property
+    def name(self) -> str:
+        """The last component of the key."""
+        return self.key.rpartition("/")[2]
+
+
+@dataclass(frozen=True, slots=True)
+class PutResult:
+    """What became of a put. Sizes in bytes, digest in hex (empty for a stream of unknown length)."""
+
+    response: Response
+    operation: Operation
+    original_size: int
+    stored_size: int
+    sha256: str
+    ratio: float = 0.0
+    """Delta size divided by original size, also when the delta was refused; 0.0 where none was tried."""
+    reference_key: str = ""
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Refused:
+    """Why there will be no delta. `ratio` is at least what it came to before it was given up."""
+
+    reason: str
+    ratio: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Delta:
+    """A proven delta of `size` bytes."""
+
+    spool: Spool
+    metadata: Mapping[str, str]
+    size: int
+    sha256: str
+
+    @property
+    def ratio(self) -> float:
+        """Delta size divided by original size."""
+        return self.spool.size / self.size if self.size else 1.0
+
+
+class _TooLargeError(Exception):
+    """The encoder's output passed the limit."""
+
+
+async def put(engine: Engine, request: PutRequest) -> PutResult:
+    """Store an object. Raises what is in `errors`; the bucket then is as it was before."""
+    keys.check_writable(request.bucket, request.key)
+    meta.check_user_metadata(request.metadata)
+    source = await settle(request.source, _IN_MEMORY)
+    request = replace(request, source=source)
+    if refused := _why_plain(request):
+        return await _put_plain(engine, request, refused)
+    async with replayable(source) as source:
+        request = replace(request, source=source)
+        if compression := await _compression(source):
+            return await _put_plain(engine, request, _Refused(f"it is a {compression} stream"))
+        return await _put_candidate(engine, request)
+
+
+def _why_plain(request: PutRequest) -> _Refused | None:
+    """Reasons that are known without asking S3."""
+    arguments = request.arguments
+    if request.use_delta is False:
+        return _Refused("no delta was asked for")
+    if request.use_delta is None and not is_candidate(request.key):
+        return _Refused("the name is no delta candidate")
+    if request.max_ratio <= 0:
+        return _Refused("max_ratio is 0")
+    if not keys.fits(keys.delta_key(request.key)):
+        return _Refused(f"the key leaves no room for {keys.DELTA_SUFFIX} within {keys.LONGEST_KEY} bytes")
+    if "SSECustomerKey" in arguments:
+        return _Refused("a customer's encryption key cannot serve a shared reference")
+    if arguments.get("IfNoneMatch"):
+        return _Refused("IfNoneMatch compares and swaps on the plain form")
+    if any(
+        name == "ContentMD5" or (name.startswith("Checksum") and name[8:] not in ("Algorithm", "SHA256"))
+        for name in arguments
+    ):
+        return _Refused("a checksum other than SHA-256 speaks of the bytes as sent")
+    if request.source.size == 0:
+        return _Refused("it is empty")
+    return None
+
+
+async def _put_candidate(engine: Engine, request: PutRequest) -> PutResult:
+    access = access_only(request.arguments)
+    reference_key = keys.reference_key(keys.deltaspace(request.key))
+    for _ in range(_ATTEMPTS):
+        plain, (reference, exists) = await _look(engine, request, reference_key, access)
+        if plain:
+            refused = _Refused("a plain form of this key exists")
+        elif exists and reference is None:
+            refused = _Refused(f"{where(request.bucket, reference_key)} is not a reference of ours")
+        else:
+            if reference is None:
+                result = await _put_first(engine, request, reference_key)
+            else:
+                result = await _put_against(engine, request, reference)
+            if isinstance(result, PutResult):
+                return result
+            if result is None:
+                continue  # the reference is not what it was: look again
+            refused = result
+        return await _put_plain(engine, request, refused)
+    raise ReferenceCreationRaceError(
+        f"cannot put {where(request.bucket, request.key)}: {where(request.bucket, reference_key)} was created, removed "
+        f"or replaced {_ATTEMPTS} times meanwhile. Try again; if it stays, look for a tool that rewrites references."
+    )
+
+
+async def _look(
+    engine: Engine, request: PutRequest, reference_key: str, access: Response
+) -> tuple[bool, tuple[Reference | None, bool]]:
+    """Whether a plain form exists, and the reference; asked for side by side."""
+    plain = False
+    reference: tuple[Reference | None, bool] = (None, False)
+
+    async def look_plain() -> None:
+        nonlocal plain
+        plain = await engine.store.head(request.bucket, request.key, access) is not None
+
+    async def look_reference() -> None:
+        nonlocal reference
+        reference = await engine.reference(request.bucket, reference_key, access)
+
+    await concurrently(look_plain, look_reference)
+    return plain, reference
+
+
+async def _put_against(engine: Engine, request: PutRequest, reference: Reference) -> PutResult | _Refused | None:
+    """Delta form against an existing reference; None if that changed meanwhile."""
+    asked = encryption_of(request.arguments)
+    if asked[0] is not None and asked != reference.encryption:
+        return _Refused("its encryption is not that of the deltaspace's reference")
+    if reference.size > LARGEST_REFERENCE:
+        return _Refused("the deltaspace's reference is larger than xdelta3 can use")
+    request.progress("reading reference", 0)
+    async with (
+        engine.puts.take(2 * reference.size + 2 * PROCESS_MEMORY),
+        engine.lease(reference, request.arguments) as lease,
+    ):
+        if compression := compressed_stream(await lease.read(0, MAGIC_LENGTH)):
+            return _Refused(f"the deltaspace's reference is a {compression} stream")
+        with Spool() as spool:
+            delta = await _encode(engine, request, lease, reference.key, spool)
+            if isinstance(delta, _Refused):
+                return delta
+            return await _write_delta(engine, request, delta, reference, lease)
+
+
+async def _put_first(engine: Engine, request: PutRequest, reference_key: str) -> PutResult | _Refused | None:
+    """The first file of a deltaspace: reference, and delta of itself; None if somebody else's reference came first."""
+    size = request.source.size
+    if size is None:
+        size = (await digest_of(request.source)).size
+    if size > engine.settings.max_reference_size:
+        return _Refused("there is no reference yet, and it is larger than DG_MAX_REFERENCE_SIZE")
+    async with (
+        engine.puts.take(2 * size + 2 * PROCESS_MEMORY),
+        engine.cache.draft(request.source.open(), limit=size) as lease,
+    ):
+        if lease is None:
+            raise InvalidRequestError(
+                f"cannot put {where(request.bucket, request.key)}: its source grew while it was read."
+            )
+        with Spool() as spool:
+            own = replace(
+                request, source=Source(lambda: lease.chunks(), lease.size, rereadable=True, name=request.source.name)
+            )
+            delta = await _encode(engine, own, lease, reference_key, spool, note="zero-diff (reference identical)")
+            if isinstance(delta, _Refused):
+                return delta
+            request.progress("sending", 0)
+            reference = await _create_reference(engine, request, reference_key, lease)
+            if reference is None:
+                return None
+            await engine.cache.keep(lease)
+            result = await _write_delta(engine, request, delta, reference, lease)
+            return result and replace(result, operation="create_reference", stored_size=lease.size + delta.spool.size)
+
+
+async def _create_reference(engine: Engine, request: PutRequest, key: str, lease: Lease) -> Reference | None:
+    """Create a reference from a lease; None if there is one already."""
+    names = ("ServerSideEncryption", "SSEKMSKeyId", "SSEKMSEncryptionContext", "BucketKeyEnabled")
+    arguments = {name: request.arguments[name] for name in names if name in request.arguments}
+    try:
+        response = await engine.store.put(
+            request.bucket,
+            key,
+            lease.chunks(),
+            lease.size,
+            metadata=meta.reference_metadata(request.name, lease.sha256, tool=engine.tool),
+            sha256=lease.sha256,
+            arguments={**arguments, **access_only(request.arguments), "IfNoneMatch": "*"},
+        )
+    except PreconditionFailedError:
+        return None
+    return Reference(request.bucket, key, lease.sha256, lease.size, encryption_of(response))
+
+
+async def _encode(
+    engine: Engine, request: PutRequest, lease: Lease, reference_key: str, spool: Spool, note: str = ""
+) -> _Delta | _Refused:
+    """Encode into the spool, and decode what comes out at the same time: a delta counts if it gives back its input."""
+    # With IfMatch the form that has the ETag is kept, whatever the ratio.
+    max_ratio = 1e9 if request.arguments.get("IfMatch") else request.max_ratio
+    size, program = request.source.size, engine.settings.xdelta3
+    limit = None if size is None else int(size * max_ratio)
+    sent, proof = Digest(), Digest()
+    try:
+        body = _reported(digested(request.source.open(), sent), request.progress)
+        delta = _spooled(xdelta.encode(lease, body, program=program), spool, limit)
+        async with aclosing(xdelta.decode(lease, delta, 1 << 63, program=program)) as decoded:
+            async for chunk in decoded:
+                await proof.update(chunk)
+    except _TooLargeError:
+        assert size is not None
+        return _Refused("the delta is larger than max_ratio allows", spool.size / size)
+    sha256 = await sent.hexdigest()
+    if (proof.size, await proof.hexdigest()) != (sent.size, sha256):
+        raise DiffEncodeError(
+            f"cannot put {where(request.bucket, request.key)}: the delta did not decode to its input. Nothing was "
+            f"stored. Please report this with the output of {program} -V; until then, put with use_delta=False."
+        )
+    if spool.size > max_ratio * sent.size:
+        return _Refused("the delta is larger than max_ratio allows", spool.size / max(1, sent.size))
+    metadata = meta.DeltaMetadata(
+        file_sha256=sha256,
+        file_size=sent.size,
+        ref_key=reference_key,
+        ref_sha256=lease.sha256,
+        original_name=request.name,
+        delta_size=spool.size,
+        delta_cmd=xdelta.COMMAND,
+        note=note,
+    ).encode(tool=engine.tool)
+    if not meta.fits(metadata | dict(request.metadata)):
+        return _Refused(f"metadata of a delta and the user's together exceed {meta.LARGEST_METADATA:,} bytes")
+    _check_announced(request, sha256)
+    return _Delta(spool, metadata | dict(request.metadata), sent.size, sha256)
+
+
+async def _write_delta(
+    engine: Engine, request: PutRequest, delta: _Delta, reference: Reference, lease: Lease
+) -> PutResult | None:
+    """Write the delta form, then make sure of its reference; None if another reference is there now."""
+    request.progress("sending", delta.size)
+    arguments = {name: value for name, value in request.arguments.items() if name != "ChecksumSHA256"}
+    response = await engine.store.put(
+        request.bucket,
+        keys.delta_key(request.key),
+        delta.spool.chunks(),
+        delta.spool.size,
+        metadata=delta.metadata,
+        arguments=arguments,
+    )
+    while True:
+        now, exists = await engine.reference(request.bucket, reference.key, access_only(request.arguments))
+        if now is not None and now.sha256 == reference.sha256:
+            break
+        if exists:
+            return None
+        if await _create_reference(engine, request, reference.key, lease) is not None:
+            break
+    response.pop("ChecksumType", None)
+    response = {name: value for name, value in response.items() if not name.startswith("Checksum")}
+    return PutResult(
+        response | {"ChecksumSHA256": base64_sha256(delta.sha256)},
+        "create_delta",
+        delta.size,
+        delta.spool.size,
+        delta.sha256,
+        delta.ratio,
+        reference.key,
+    )
+
+
+async def _put_plain(engine: Engine, request: PutRequest, refused: _Refused) -> PutResult:
+    """Plain form. An older delta form is removed afterwards, if it is still the one that was seen before."""
+    bucket, key, source, access = request.bucket, request.key, request.source, access_only(request.arguments)
+    delta_key = keys.delta_key(key)
+    delta = await engine.store.head(bucket, delta_key, access) if keys.fits(delta_key) else None
+    if delta is not None and not meta.is_delta(delta.get("Metadata", {})):
+        delta = None  # somebody else's object under a reserved name
+    if delta is not None and (request.arguments.get("IfNoneMatch") or request.arguments.get("IfMatch")):
+        message = f"cannot put {where(bucket, key)}: the object there does not meet the condition."
+        raise service_error("PreconditionFailed", 412, "PutObject", message)
+    sha256, size = "", source.size
+    metadata = dict(request.metadata)
+    if source.rereadable:
+        digest = await digest_of(source)
+        sha256, size = await digest.hexdigest(), digest.size
+        _check_announced(request, sha256)
+        ours = meta.plain_metadata(request.name, sha256, size, tool=engine.tool)
+        # Ours are a convenience here; a user's metadata that fills the 2 KB goes first.
+        metadata = ours | metadata if meta.fits(ours | metadata) else metadata
+        chunks = same_again(source, sha256, size)
+    else:
+        chunks = source.open()
+    sent = Digest()
+    response = await engine.store.put(
+        bucket,
+        key,
+        _reported(chunks if sha256 else digested(chunks, sent), request.progress, "sending"),
+        size,
+        metadata=metadata,
+        sha256=sha256 or None,
+        arguments=request.arguments,
+    )
+    if delta is not None:
+        await engine.store.delete_if_unchanged(bucket, delta_key, delta["ETag"], access)
+    if not sha256:
+        size, sha256 = sent.size, await sent.hexdigest()
+    assert size is not None
+    return PutResult(response, "upload_direct", size, size, sha256, refused.ratio, reason=refused.reason)
+
+
+def _check_announced(request: PutRequest, sha256: str) -> None:
+    announced = request.arguments.get("ChecksumSHA256")
+    if announced is not None and announced != base64_sha256(sha256):
+        raise InvalidRequestError(
+            f"cannot put {where(request.bucket, request.key)}: ChecksumSHA256 is {announced}, but the body's is "
+            f"{base64_sha256(sha256)}. Nothing was stored."
+        )
+
+
+async def _compression(source: Source) -> str | None:
+    """The compression that the source has as a whole, by its first bytes."""
+    head = b""
+    async with aclosing(source.open()) as chunks:
+        async for chunk in chunks:
+            head += chunk[:MAGIC_LENGTH]
+            if len(head) >= MAGIC_LENGTH:
+                break
+    return compressed_stream(head)
+
+
+async def _spooled(chunks: Chunks, spool: Spool, limit: int | None) -> Chunks:
+    """The same chunks, kept as well; raises `_TooLargeError` as soon as they are more than the limit."""
+    async with aclosing(chunks):
+        async for chunk in chunks:
+            await spool.write(chunk)
+            if limit is not None and spool.size > limit:
+                raise _TooLargeError
+            yield chunk
+
+
+async def _reported(chunks: Chunks, progress: Progress, phase: Any = "encoding") -> Chunks:
+    """The same chunks, counted for whoever watches."""
+    position = 0
+    async with aclosing(chunks):
+        async for chunk in chunks:
+            yield chunk
+            position += len(chunk)
+            progress(phase, position)

@@ -1,0 +1,192 @@
+"""The user metadata of stored objects: ours (`dg-*`), and what is left for the user.
+
+The names are those of `deltaglider` 6.2.0, which refuses a delta that lacks any of them. Older writers
+spelled `dg-file-size` as `dg_file_size`, `file_size` or `file-size`; all are understood on reading.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from urllib.parse import quote
+
+from deltaglider_async._version import __version__
+from deltaglider_async.errors import IntegrityMismatchError, InvalidRequestError
+from deltaglider_async.format import keys
+
+TOOL = f"deltaglider-async/{__version__}"
+#: S3's limit for the names and values of user metadata together, in bytes.
+LARGEST_METADATA = 2048
+
+_FIELDS = (
+    "tool", "original-name", "file-sha256", "file-size", "created-at", "ref-key", "ref-path", "ref-sha256",
+    "delta-size", "delta-cmd", "note", "codec", "compression", "source-name", "md5",
+)  # fmt: skip
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(frozen=True, slots=True)
+class DeltaMetadata:
+    """What the metadata of a delta says. Sizes in bytes, digests in lower-case hex."""
+
+    file_sha256: str
+    file_size: int
+    ref_key: str
+    ref_sha256: str
+    original_name: str = ""
+    delta_size: int | None = None
+    delta_cmd: str = ""
+    note: str = ""
+    codec: str = ""
+    """Empty: plain VCDIFF."""
+
+    def encode(self, now: datetime | None = None, tool: str = TOOL) -> dict[str, str]:
+        """As S3 user metadata."""
+        fields = {
+            "tool": tool,
+            "original-name": _ascii(self.original_name),
+            "file-sha256": self.file_sha256,
+            "file-size": str(self.file_size),
+            "created-at": _timestamp(now),
+            "ref-key": _ascii(self.ref_key),
+            "ref-sha256": self.ref_sha256,
+            "delta-size": str(self.delta_size),
+            "delta-cmd": self.delta_cmd,
+        }
+        return _prefixed(
+            fields | {name: value for name, value in (("note", self.note), ("codec", self.codec)) if value}
+        )
+
+    @classmethod
+    def parse(cls, metadata: Mapping[str, str], stored_key: str) -> DeltaMetadata:
+        """From the metadata of the object at `stored_key`.
+
+        Raises `IntegrityMismatchError` if a field without which nothing can be decoded is missing or malformed.
+        """
+
+        def malformed(name: str) -> IntegrityMismatchError:
+            found = field(metadata, name)
+            return IntegrityMismatchError(
+                f"the metadata of the delta {stored_key} is damaged: dg-{name} is "
+                f"{'missing' if found is None else repr(found)}. It cannot be decoded without it."
+            )
+
+        def digest(name: str) -> str:
+            value = (field(metadata, name) or "").lower()
+            if not _SHA256.fullmatch(value):
+                raise malformed(name)
+            return value
+
+        size = field(metadata, "file-size") or ""
+        if not (size.isascii() and size.isdigit()):
+            raise malformed("file-size")
+        delta_size = field(metadata, "delta-size") or ""
+        return cls(
+            file_sha256=digest("file-sha256"),
+            file_size=int(size),
+            ref_key=_resolve_reference(metadata, stored_key),
+            ref_sha256=digest("ref-sha256"),
+            original_name=field(metadata, "original-name") or "",
+            delta_size=int(delta_size) if delta_size.isascii() and delta_size.isdigit() else None,
+            delta_cmd=field(metadata, "delta-cmd") or "",
+            note=field(metadata, "note") or "",
+            codec=field(metadata, "codec") or "",
+        )
+
+
+def _resolve_reference(metadata: Mapping[str, str], stored_key: str) -> str:
+    """`dg-ref-key` is the full key; the proxy's `dg-ref-path` is relative to the delta's folder."""
+    space = keys.deltaspace(stored_key)
+    relative = field(metadata, "ref-path")
+    if relative:
+        return f"{space}/{relative}" if space else relative
+    ref_key = field(metadata, "ref-key")
+    # The key of a deltaspace that is not ASCII cannot be spelled in metadata; its reference is the delta's neighbour.
+    return (
+        ref_key
+        if ref_key and ref_key.isascii() and keys.fits(ref_key) and "%" not in ref_key
+        else keys.reference_key(space)
+    )
+
+
+def is_delta(metadata: Mapping[str, str]) -> bool:
+    """Whether an object's metadata says that it is a delta (ours, the original's or the proxy's)."""
+    return any(field(metadata, name) for name in ("ref-sha256", "ref-key", "ref-path", "delta-size"))
+
+
+def reference_metadata(source_name: str, sha256: str, now: datetime | None = None, tool: str = TOOL) -> dict[str, str]:
+    """The user metadata of a new reference."""
+    return _prefixed(
+        {
+            "tool": tool,
+            "source-name": _ascii(source_name),
+            "file-sha256": sha256,
+            "created-at": _timestamp(now),
+            "note": "reference",
+        }
+    )
+
+
+def plain_metadata(name: str, sha256: str, size: int, now: datetime | None = None, tool: str = TOOL) -> dict[str, str]:
+    """Our part of a plain object's user metadata, where its digest is known before it is sent."""
+    return _prefixed(
+        {
+            "tool": tool,
+            "original-name": _ascii(name),
+            "file-sha256": sha256,
+            "file-size": str(size),
+            "created-at": _timestamp(now),
+            "compression": "none",
+        }
+    )
+
+
+def recorded_sha256(metadata: Mapping[str, str]) -> str | None:
+    """The SHA-256 that a reference's or a plain object's metadata records, in hex."""
+    value = (metadata.get("dg-file-sha256") or metadata.get("dg_file_sha256") or "").lower()
+    return value if _SHA256.fullmatch(value) else None
+
+
+def field(metadata: Mapping[str, str], name: str) -> str | None:
+    """The value of `dg-<name>` in any of its historical spellings; None if missing or empty."""
+    lowered = {key.lower(): value for key, value in metadata.items()}
+    bare = name.replace("-", "_")
+    spellings = (f"dg-{name}", f"dg_{bare}", bare, name)
+    return next((lowered[key] for key in spellings if lowered.get(key)), None)
+
+
+def user_part(metadata: Mapping[str, str]) -> dict[str, str]:
+    """The metadata without ours. Bare historical spellings count as ours only where an object has no `dg-` names."""
+    user = {key.lower(): value for key, value in metadata.items()}
+    ours = {key for key in user if key.startswith(("dg-", "dg_"))}
+    if not ours and is_delta(user):
+        ours = {spelling for name in _FIELDS for spelling in (name, name.replace("-", "_"))}
+    return {key: value for key, value in user.items() if key not in ours}
+
+
+def check_user_metadata(metadata: Mapping[str, str]) -> None:
+    """Raise `InvalidRequestError` where a user's metadata would be taken for ours."""
+    for key in metadata:
+        if key.lower().startswith(("dg-", "dg_")):
+            raise InvalidRequestError(
+                f"Metadata: the name {key!r} is reserved; names starting with dg- belong to the format."
+            )
+
+
+def fits(metadata: Mapping[str, str]) -> bool:
+    """Whether S3 takes user metadata of this size."""
+    return sum(len(key.encode()) + len(value.encode()) for key, value in metadata.items()) <= LARGEST_METADATA
+
+
+def _ascii(text: str) -> str:
+    return text if text.isascii() and text.isprintable() else quote(text)
+
+
+def _timestamp(now: datetime | None) -> str:
+    return (now or datetime.now(UTC)).astimezone(UTC).replace(tzinfo=None).isoformat() + "Z"
+
+
+def _prefixed(fields: Mapping[str, str]) -> dict[str, str]:
+    return {f"dg-{name}": value for name, value in fields.items()}

@@ -1,0 +1,151 @@
+"""`create_client`: credentials, endpoint and settings become a ready client."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator
+from contextlib import AsyncExitStack
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from deltaglider_async.cache import ReferenceCache
+from deltaglider_async.client import DeltaGliderClient
+from deltaglider_async.engine.core import Engine
+from deltaglider_async.errors import ConfigurationError
+from deltaglider_async.format.metadata import TOOL
+from deltaglider_async.settings import LogLevel, Settings, configure_logging
+from deltaglider_async.store.errors import translated
+from deltaglider_async.store.s3 import Store
+from deltaglider_async.streams.threads import in_thread
+
+if TYPE_CHECKING:
+    import aioboto3
+
+#: What `aioboto3.Session` takes; everything else goes to its `client("s3")`.
+_SESSION_ARGUMENTS = frozenset(
+    {
+        "aws_access_key_id",
+        "aws_secret_access_key",
+        "aws_session_token",
+        "aws_account_id",
+        "botocore_session",
+        "profile_name",
+        "region_name",
+    }
+)
+#: Requests of one client at once. botocore's own default of 10 is less than one listing with metadata uses.
+_CONNECTIONS = 64
+
+
+def create_client(
+    endpoint_url: str | None = None,
+    log_level: LogLevel | None = None,
+    max_ratio: float | None = None,
+    tool_version: str = TOOL,
+    *,
+    settings: Settings | None = None,
+    session: aioboto3.Session | None = None,
+    s3_client: Any = None,
+    **aws: Any,
+) -> OpenClient:
+    """A client as an async context manager.
+
+    `aws`: what `aioboto3.Session` and its `client("s3")` take (`aws_access_key_id`, `profile_name`, `region_name`,
+    `config`, `verify`, ...). Or give an `aioboto3.Session`, or an S3 client of aioboto3, which stays yours to
+    close. `settings` default to the `DG_*` variables; `max_ratio` and `log_level` beat them. `tool_version` is what
+    `dg-tool` records in new objects.
+
+    Raises `ConfigurationError` for a wrong setting, an unknown profile or missing credentials.
+
+        async with create_client(endpoint_url="http://localhost:9000") as client:
+            await client.put_object(Bucket="releases", Key="app-1.2.zip", Body=Path("app-1.2.zip"))
+    """
+    overrides = {
+        name: value for name, value in (("log_level", log_level), ("max_ratio", max_ratio)) if value is not None
+    }
+    if settings is None:
+        settings = Settings(**overrides)
+    elif overrides:
+        settings = Settings(**{**settings.model_dump(), **overrides})
+    if s3_client is not None and (session is not None or aws or endpoint_url):
+        raise ConfigurationError("s3_client is complete already: give no session, endpoint or credentials beside it.")
+    return OpenClient(settings, tool_version, session, s3_client, {"endpoint_url": endpoint_url, **aws})
+
+
+class OpenClient:
+    """A client about to be opened: `async with` it, or `await` its `open()` and later its client's `aclose()`."""
+
+    def __init__(
+        self, settings: Settings, tool: str, session: aioboto3.Session | None, s3_client: Any, aws: dict[str, Any]
+    ) -> None:
+        self._settings = settings
+        self._tool = tool
+        self._session = session
+        self._s3_client = s3_client
+        self._aws = {name: value for name, value in aws.items() if value is not None}
+        self._stack = AsyncExitStack()
+
+    async def __aenter__(self) -> DeltaGliderClient:
+        async with AsyncExitStack() as stack:
+            configure_logging(self._settings.log_level)
+            s3 = self._s3_client or await self._open_s3(stack)
+            cache = await ReferenceCache.open(self._settings)
+            stack.push_async_callback(cache.aclose)
+            engine = Engine(Store(s3), cache, self._settings, self._tool, self._settings.max_ratio)
+            self._stack = stack.pop_all()
+        return DeltaGliderClient(engine, self._stack.aclose)
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._stack.aclose()
+
+    async def open(self) -> DeltaGliderClient:
+        """A client that lives until its `aclose()`, for module-level clients."""
+        return await self.__aenter__()
+
+    def __await__(self) -> Generator[Any, None, DeltaGliderClient]:
+        return self.open().__await__()
+
+    async def _open_s3(self, stack: AsyncExitStack) -> Any:
+        def prepare() -> tuple[aioboto3.Session, dict[str, Any]]:
+            # Everything that reads files (modules, service descriptions, profiles), so that the loop does not.
+            session = self._session or self._make_session()
+            return session, self._client_arguments(session)
+
+        with translated("open a client for", self._aws.get("endpoint_url") or "S3"):
+            session, arguments = await in_thread(prepare)
+            return await stack.enter_async_context(session.client("s3", **arguments))
+
+    def _make_session(self) -> aioboto3.Session:
+        import aioboto3
+
+        return aioboto3.Session(**{name: value for name, value in self._aws.items() if name in _SESSION_ARGUMENTS})
+
+    def _client_arguments(self, session: aioboto3.Session) -> dict[str, Any]:
+        from botocore.config import Config
+
+        arguments = {name: value for name, value in self._aws.items() if name not in _SESSION_ARGUMENTS}
+        botocore_session: Any = session._session
+        region = self._aws.get("region_name") or session.region_name or "us-east-1"
+        endpoint = (
+            arguments.get("endpoint_url") or os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+        )
+        options: dict[str, Any] = {"max_pool_connections": _CONNECTIONS}
+        if "AWS_RETRY_MODE" not in os.environ and "AWS_MAX_ATTEMPTS" not in os.environ:
+            options["retries"] = {"mode": "standard", "total_max_attempts": 5}
+        if endpoint and "AWS_REQUEST_CHECKSUM_CALCULATION" not in os.environ:
+            # Several other S3 services refuse botocore's newer headers.
+            options |= {
+                "request_checksum_calculation": "when_required",
+                "response_checksum_validation": "when_required",
+            }
+        config = Config(**options)
+        if arguments.get("config") is not None:
+            config = config.merge(arguments["config"])
+        loader = botocore_session.get_component("data_loader")
+        loader.load_service_model("s3", "service-2")
+        for name in ("endpoints", "partitions", "sdk-default-configuration", "_retry"):
+            loader.load_data(name)
+        loader.load_service_model("s3", "endpoint-rule-set-1")
+        return {**arguments, "region_name": region, "config": config}

@@ -1,0 +1,139 @@
+"""Every `DG_*` variable, validated once, each error naming its variable."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import logging
+import os
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import ByteSize, Field, SecretBytes, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from deltaglider_async.errors import ConfigurationError
+
+MIB = 1024 * 1024
+#: xdelta3 refuses a source window (`-B`) above this.
+LARGEST_REFERENCE = 2048 * MIB
+
+LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]
+
+
+def _default_memory() -> int:
+    """A quarter of the machine's memory, at least 512 MiB, in MiB."""
+    try:
+        total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):  # Windows has no sysconf
+        total = 0
+    return max(512, total // 4 // MIB)
+
+
+class Settings(BaseSettings):
+    """How a client works. A keyword argument beats the environment, which beats the default.
+
+    Raises `ConfigurationError` for a value that is not accepted: it names the variable, the value
+    (never that of a key) and what is accepted.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="DG_", frozen=True, extra="forbid", env_ignore_empty=True)
+
+    max_ratio: float = Field(default=0.5, ge=0, le=1)
+    """A delta is kept if it is at most this share of the original. 0: no deltas, no references."""
+
+    cache_backend: Literal["filesystem", "memory"] = "filesystem"
+    """Where references are kept between operations. Encrypted in both."""
+
+    cache_memory_size_mb: int = Field(default=100, ge=1)
+    """Bound of the `memory` cache in MiB."""
+
+    cache_disk_size_mb: int = Field(default=10_240, ge=1)
+    """Bound of the `filesystem` cache in MiB."""
+
+    cache_encryption_key: Annotated[SecretBytes | None, NoDecode] = None
+    """32 bytes in base64. With it the cache is a folder that processes and restarts share."""
+
+    cache_dir: Path | None = None
+    """The shared cache's folder. Default: `deltaglider-async` in the user's cache folder."""
+
+    max_reference_size: ByteSize = Field(default=ByteSize(1024 * MIB), ge=0, le=LARGEST_REFERENCE)
+    """Largest file, in bytes or with a unit (`512MiB`), that may become a reference."""
+
+    memory_mb: int = Field(default_factory=_default_memory, ge=1)
+    """MiB that references in use and xdelta3 processes may take together, for puts and for gets each."""
+
+    log_level: LogLevel = "INFO"
+    """Level of the `deltaglider_async` logger."""
+
+    xdelta3: str = "xdelta3"
+    """Path or name of the xdelta3 program."""
+
+    def __init__(self, **values: Any) -> None:
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            raise ConfigurationError("\n".join(_describe(dict(item)) for item in error.errors())) from None
+
+    @field_validator("log_level", mode="before")
+    @classmethod
+    def _upper(cls, value: object) -> object:
+        return value.upper() if isinstance(value, str) else value
+
+    @field_validator("cache_encryption_key", mode="before")
+    @classmethod
+    def _decode_key(cls, value: object) -> object:
+        if value is None or isinstance(value, SecretBytes):
+            return value
+        key = decode_key(value) if isinstance(value, (str, bytes)) else None
+        if key is None:
+            raise ValueError("32 bytes in base64")
+        return SecretBytes(key)
+
+
+def decode_key(text: str | bytes) -> bytes | None:
+    """32 bytes from base64, URL-safe or standard, or from the doubled form (base64 of base64).
+
+    The original's guide prints a key that is base64 of a Fernet key, which is itself base64.
+    """
+    raw = text.strip().encode() if isinstance(text, str) else text.strip()
+    for _ in range(2):
+        try:
+            raw = base64.b64decode(raw.replace(b"-", b"+").replace(b"_", b"/") + b"=" * (-len(raw) % 4), validate=True)
+        except (binascii.Error, ValueError):
+            return None
+        if len(raw) == 32:
+            return raw
+    return None
+
+
+def _describe(error: dict[str, Any]) -> str:
+    name = str(error["loc"][0]) if error["loc"] else "settings"
+    field = Settings.model_fields.get(name)
+    if field is None:
+        return f"settings: {name!r} is no setting. Known: {', '.join(sorted(Settings.model_fields))}."
+    variable = f"DG_{name.upper()}"
+    if name == "cache_encryption_key":
+        return (
+            f"{variable}: the value (not shown) is no key. Accepted: 32 random bytes in base64, URL-safe or "
+            "standard. Make one with: openssl rand -base64 32"
+        )
+    return f"{variable}: {error['input']!r} is not accepted. {_ACCEPTED.get(name, error['msg'])}"
+
+
+_ACCEPTED = {
+    "max_ratio": "Accepted: a number from 0.0 to 1.0; the default is 0.5.",
+    "cache_backend": "Accepted: filesystem (the default) or memory.",
+    "cache_memory_size_mb": "Accepted: a whole number of MiB from 1; the default is 100.",
+    "cache_disk_size_mb": "Accepted: a whole number of MiB from 1; the default is 10240.",
+    "cache_dir": "Accepted: the path of a folder.",
+    "max_reference_size": "Accepted: bytes, or a size such as 512MiB, up to 2GiB; the default is 1GiB.",
+    "memory_mb": "Accepted: a whole number of MiB from 1; the default is a quarter of the machine's memory.",
+    "log_level": "Accepted: DEBUG, INFO, WARNING, ERROR or CRITICAL.",
+    "xdelta3": "Accepted: the path or name of the xdelta3 program.",
+}
+
+
+def configure_logging(level: LogLevel) -> None:
+    """Set the level of this package's logger; handlers are the application's own business."""
+    logging.getLogger("deltaglider_async").setLevel(level)

@@ -1,0 +1,125 @@
+"""botocore's errors as ours: one exception that is both, with a message that says what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    HTTPClientError,
+    NoCredentialsError,
+    ParamValidationError,
+    PartialCredentialsError,
+    ProfileNotFound,
+    TokenRetrievalError,
+)
+from botocore.exceptions import (
+    ConnectionError as BotoConnectionError,
+)
+
+from deltaglider_async.errors import (
+    ConfigurationError,
+    DeltaGliderError,
+    InvalidRequestError,
+    NotFoundError,
+    PreconditionFailedError,
+    StorageIOError,
+)
+
+MISSING_KEY = frozenset({"NoSuchKey", "404", "NotFound", "NoSuchVersion"})
+_MISSING = MISSING_KEY | {"NoSuchBucket", "NoSuchUpload"}
+_PRECONDITION = frozenset({"PreconditionFailed", "412", "ConditionalRequestConflict"})
+
+_ADVICE = {
+    "NoSuchBucket": "Check the bucket's name and the endpoint, or create it (dg mb, create_bucket).",
+    "AccessDenied": "Check the credentials and the policies of the bucket.",
+    "403": "Check the credentials and the policies of the bucket.",
+    "InvalidAccessKeyId": "Check the credentials (AWS_ACCESS_KEY_ID, AWS_PROFILE).",
+    "SignatureDoesNotMatch": "Check the secret key (AWS_SECRET_ACCESS_KEY, AWS_PROFILE) and the clock.",
+    "ExpiredToken": "The credentials have expired; get new ones.",
+    "RequestTimeTooSkewed": "Set this machine's clock.",
+    "PermanentRedirect": "The bucket is in another region; give that one (--region, region_name).",
+    "BucketNotEmpty": "Delete its objects first; .deltaglider/ folders and reference.bin objects count too.",
+    "SlowDown": "The service asks for fewer requests; try again later.",
+}
+
+
+@contextmanager
+def translated(attempt: str, where: str) -> Iterator[None]:
+    """Raise what botocore raises in the block as an exception of ours that is botocore's too.
+
+    `attempt` and `where` read like "put" and "s3://bucket/key".
+    """
+    try:
+        yield
+    except DeltaGliderError:
+        raise
+    except ClientError as error:
+        raise _both(_kind(error), error, _describe(error, attempt, where)) from error
+    except (NoCredentialsError, PartialCredentialsError, ProfileNotFound, TokenRetrievalError) as error:
+        message = f"cannot {attempt} {where}: {error}. Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or a profile."
+        raise _both(ConfigurationError, error, message) from error
+    except ParamValidationError as error:
+        raise _both(InvalidRequestError, error, f"cannot {attempt} {where}: {error}") from error
+    except (BotoConnectionError, HTTPClientError) as error:
+        message = f"cannot {attempt} {where}: {error}. Check the endpoint URL and the network."
+        raise _both(StorageIOError, error, message) from error
+    except BotoCoreError as error:
+        raise _both(StorageIOError, error, f"cannot {attempt} {where}: {error}") from error
+
+
+def code_of(error: BaseException) -> str:
+    """The service's error code, empty if it is no answer of the service."""
+    return str(error.response.get("Error", {}).get("Code", "")) if isinstance(error, ClientError) else ""
+
+
+def service_error(code: str, status: int, operation: str, message: str) -> Exception:
+    """What S3 would answer, for something about a logical key that the engine found out itself."""
+    answer: Any = {"Error": {"Code": code, "Message": message}, "ResponseMetadata": {"HTTPStatusCode": status}}
+    error = ClientError(answer, operation)
+    return _both(_kind(error), error, message)
+
+
+def is_missing_key(error: BaseException) -> bool:
+    """Whether this is S3's word for "no such object" (of a HEAD also "no such bucket": it has no body to tell)."""
+    return code_of(error) in MISSING_KEY
+
+
+def _kind(error: ClientError) -> type[DeltaGliderError]:
+    code = code_of(error)
+    if code in _MISSING:
+        return NotFoundError
+    return PreconditionFailedError if code in _PRECONDITION else StorageIOError
+
+
+def _describe(error: ClientError, attempt: str, where: str) -> str:
+    code = code_of(error)
+    said = error.response.get("Error", {}).get("Message") or ""
+    if code in MISSING_KEY:
+        return f"cannot {attempt} {where}: there is no such object."
+    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
+    what = f"{code}: {said}" if said and said != code else f"the service answered {code or status}"
+    return " ".join(part for part in (f"cannot {attempt} {where}: {what.rstrip('.')}.", _ADVICE.get(code, "")) if part)
+
+
+_COMBINED: dict[tuple[type, type], type[Exception]] = {}
+
+
+def _combined(ours: type[DeltaGliderError], theirs: type[Exception]) -> type[Exception]:
+    """One class that is both, always the same for the same pair."""
+    pair = (ours, theirs)
+    if pair not in _COMBINED:
+        _COMBINED[pair] = type(theirs.__name__, pair, {"__module__": ours.__module__, "__doc__": theirs.__doc__})
+    return _COMBINED[pair]
+
+
+def _both(ours: type[DeltaGliderError], error: Exception, message: str) -> Exception:
+    kind: Any = _combined(ours, type(error))
+    # Their constructors take other arguments each; what they set is copied instead.
+    new: Exception = kind.__new__(kind)
+    new.__dict__.update(error.__dict__)
+    new.args = (message,)
+    return new

@@ -1,0 +1,228 @@
+"""The calls that the engine makes to S3. Each is one atomic call to the service, or one multipart upload."""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
+from types import MappingProxyType
+from typing import Any
+
+import aiohttp
+import anyio
+
+from deltaglider_async.errors import InvalidRequestError, NotFoundError, PreconditionFailedError, StorageIOError
+from deltaglider_async.store.errors import is_missing_key, translated
+from deltaglider_async.streams import CHUNK, Chunks
+from deltaglider_async.streams.chunks import rechunk
+from deltaglider_async.streams.digest import base64_sha256
+
+#: Up to here an object is sent as one PutObject. One request holds at most this much in memory.
+LARGEST_SINGLE_PUT = 16 * CHUNK
+_PART = 8 * CHUNK
+#: S3's limit.
+_MOST_PARTS = 10_000
+#: Parts of one object that are sent at once; they bound memory together with the part size.
+_PARTS_AT_ONCE = 3
+_ABORT_SECONDS = 15
+
+Response = dict[str, Any]
+Arguments = Mapping[str, Any]
+NONE: Arguments = MappingProxyType({})
+
+
+class Store:
+    """S3 as the engine sees it. `arguments` are boto3's; what an operation does not know is left out."""
+
+    def __init__(self, s3: Any) -> None:
+        self.s3 = s3
+        self._accepted: dict[str, frozenset[str]] = {}
+
+    def accepted(self, operation: str, arguments: Arguments) -> Response:
+        """Those of the arguments that an S3 operation (`PutObject`) knows."""
+        if operation not in self._accepted:
+            shape = self.s3.meta.service_model.operation_model(operation).input_shape
+            self._accepted[operation] = frozenset(shape.members)
+        return {
+            name: value for name, value in arguments.items() if name in self._accepted[operation] and value is not None
+        }
+
+    async def head(self, bucket: str, key: str, arguments: Arguments = NONE) -> Response | None:
+        """HeadObject; None where there is no such object. 403 is an error, never "absent"."""
+        try:
+            return await self.head_existing(bucket, key, arguments)
+        except NotFoundError as error:
+            if is_missing_key(error):
+                return None
+            raise
+
+    async def head_existing(self, bucket: str, key: str, arguments: Arguments = NONE) -> Response:
+        """HeadObject. Raises `NotFoundError` where there is no such object."""
+        with translated("read", f"s3://{bucket}/{key}"):
+            response: Response = await self.s3.head_object(
+                Bucket=bucket, Key=key, **self.accepted("HeadObject", arguments)
+            )
+        return response
+
+    async def get(self, bucket: str, key: str, arguments: Arguments = NONE) -> Response | None:
+        """GetObject; None where there is no such object. Its `Body` must be closed or read to its end."""
+        try:
+            return await self.get_existing(bucket, key, arguments)
+        except NotFoundError as error:
+            if is_missing_key(error):
+                return None
+            raise
+
+    async def get_existing(self, bucket: str, key: str, arguments: Arguments = NONE) -> Response:
+        """GetObject. Raises `NotFoundError` where there is no such object."""
+        with translated("read", f"s3://{bucket}/{key}"):
+            response: Response = await self.s3.get_object(
+                Bucket=bucket, Key=key, **self.accepted("GetObject", arguments)
+            )
+        return response
+
+    async def put(
+        self,
+        bucket: str,
+        key: str,
+        chunks: Chunks,
+        size: int | None,
+        *,
+        metadata: Mapping[str, str],
+        sha256: str | None = None,
+        arguments: Arguments = NONE,
+    ) -> Response:
+        """Store a stream in one step: one PutObject, or a multipart upload that appears when it is complete.
+
+        `size` is None for a stream of unknown length; `sha256` (hex) is that of the whole, where it is known.
+        `IfMatch` and `IfNoneMatch` of `arguments` decide at that last step. An error of `chunks`, also at their
+        very end, leaves the bucket as it was.
+        """
+        arguments = {**arguments, "Bucket": bucket, "Key": key, "Metadata": dict(metadata)}
+        async with aclosing(rechunk(chunks, _part_size(size))) as parts:
+            first = await anext(parts, b"")
+            second = await anext(parts, None) if first else None
+            with translated("put", f"s3://{bucket}/{key}"):
+                if second is None:
+                    if sha256 is not None:
+                        arguments["ChecksumSHA256"] = base64_sha256(sha256)
+                    response: Response = await self.s3.put_object(
+                        Body=io.BytesIO(first), **self.accepted("PutObject", arguments)
+                    )
+                    return response
+                return await self._put_parts(arguments, first, second, parts)
+
+    async def _put_parts(self, arguments: Response, first: bytes, second: bytes, rest: Chunks) -> Response:
+        # A checksum of the whole says nothing about parts; S3 computes those of the parts itself.
+        arguments = {name: value for name, value in arguments.items() if not name.startswith("Checksum")}
+        created = await self.s3.create_multipart_upload(**self.accepted("CreateMultipartUpload", arguments))
+        arguments["UploadId"] = created["UploadId"]
+        try:
+            parts = await self._send_parts(arguments, first, second, rest)
+            completed: Response = await self.s3.complete_multipart_upload(
+                **self.accepted("CompleteMultipartUpload", {**arguments, "MultipartUpload": {"Parts": parts}})
+            )
+        except BaseException:
+            with anyio.move_on_after(_ABORT_SECONDS, shield=True):
+                await self.s3.abort_multipart_upload(**self.accepted("AbortMultipartUpload", arguments))
+            raise
+        return completed
+
+    async def _send_parts(self, arguments: Response, first: bytes, second: bytes, rest: Chunks) -> list[Response]:
+        finished: dict[int, Response] = {}
+        free = anyio.Semaphore(_PARTS_AT_ONCE)
+
+        async def send(number: int, part: bytes) -> None:
+            try:
+                answer = await self.s3.upload_part(
+                    Body=io.BytesIO(part), **self.accepted("UploadPart", {**arguments, "PartNumber": number})
+                )
+                checksums = {name: value for name, value in answer.items() if name.startswith("Checksum")}
+                checksums.pop("ChecksumType", None)
+                finished[number] = {"PartNumber": number, "ETag": answer["ETag"], **checksums}
+            finally:
+                free.release()
+
+        number = 0
+        try:
+            async with anyio.create_task_group() as tasks:
+                async for part in _in_order(first, second, rest):
+                    number += 1
+                    if number > _MOST_PARTS:
+                        raise InvalidRequestError(
+                            f"cannot put s3://{arguments['Bucket']}/{arguments['Key']}: the stream is longer than "
+                            f"{_MOST_PARTS * len(first):,} bytes. Give its ContentLength for larger parts."
+                        )
+                    await free.acquire()
+                    tasks.start_soon(send, number, part)
+                    del part
+        except BaseExceptionGroup as group:
+            # The others were cancelled by the first, or failed for the same reason.
+            raise group.exceptions[0] from group
+        return [finished[number] for number in sorted(finished)]
+
+    async def delete(self, bucket: str, key: str, arguments: Arguments = NONE) -> Response:
+        """DeleteObject; with `IfMatch` only if the ETag is still that one (raises `PreconditionFailedError`)."""
+        with translated("delete", f"s3://{bucket}/{key}"):
+            response: Response = await self.s3.delete_object(
+                Bucket=bucket, Key=key, **self.accepted("DeleteObject", arguments)
+            )
+        return response
+
+    async def delete_if_unchanged(self, bucket: str, key: str, etag: str, arguments: Arguments = NONE) -> bool:
+        """Delete an object if it still has this ETag; whether it was."""
+        try:
+            await self.delete(bucket, key, {**arguments, "IfMatch": etag})
+        except PreconditionFailedError:
+            return False
+        except NotFoundError as error:
+            if is_missing_key(error):
+                return False
+            raise
+        return True
+
+    async def pages(self, bucket: str, arguments: Arguments = NONE) -> AsyncGenerator[Response, None]:
+        """ListObjectsV2, page after page, as stored."""
+        token: Response = {}
+        while True:
+            with translated("list", f"s3://{bucket}/{arguments.get('Prefix') or ''}"):
+                page: Response = await self.s3.list_objects_v2(
+                    Bucket=bucket, **self.accepted("ListObjectsV2", {**arguments, **token})
+                )
+            yield page
+            if not page.get("IsTruncated"):
+                return
+            token = {"ContinuationToken": page["NextContinuationToken"]}
+
+
+async def body_chunks(response: Response, where: str) -> Chunks:
+    """The body of a GetObject, in the sizes in which it arrives. Closing this closes the connection."""
+    body = response["Body"]
+    try:
+        while True:
+            with translated("read", where):
+                try:
+                    chunk: bytes = await body.read(CHUNK)
+                except aiohttp.ClientError as error:  # ClientPayloadError: fewer bytes than announced
+                    message = f"cannot read {where}: the connection broke off ({error}). Try again."
+                    raise StorageIOError(message) from error
+            if not chunk:
+                return
+            yield chunk
+    finally:
+        body.close()
+
+
+def _part_size(size: int | None) -> int:
+    if size is None or size <= LARGEST_SINGLE_PUT:
+        return LARGEST_SINGLE_PUT
+    return max(_PART, math.ceil(size / _MOST_PARTS / CHUNK) * CHUNK)
+
+
+async def _in_order(first: bytes, second: bytes, rest: Chunks) -> Chunks:
+    yield first
+    yield second
+    del first, second
+    async for part in rest:
+        yield part

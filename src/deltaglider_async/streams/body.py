@@ -1,0 +1,140 @@
+"""The body of a get: an async stream that withholds its end until the digest matched."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing
+from types import TracebackType
+
+from deltaglider_async.errors import IntegrityMismatchError
+from deltaglider_async.streams import CHUNK, Chunks
+from deltaglider_async.streams.digest import Digest
+
+
+async def verified(chunks: Chunks, *, size: int | None, sha256: str | None, name: str) -> Chunks:
+    """The same chunks, of which the last one is given out only if size and SHA-256 (hex) are right.
+
+    Raises `IntegrityMismatchError` instead, naming `name`.
+    """
+    digest, held = Digest(), b""
+    async with aclosing(chunks):
+        async for chunk in chunks:
+            if sha256 is None:
+                digest.size += len(chunk)
+            else:
+                await digest.update(chunk)
+            if size is not None and digest.size > size:
+                raise _wrong(name, f"more than the recorded {size:,} bytes came")
+            if held:
+                yield held
+            held = chunk
+        if size is not None and digest.size != size:
+            raise _wrong(name, f"{digest.size:,} bytes came instead of the recorded {size:,}")
+        if sha256 is not None and (actual := await digest.hexdigest()) != sha256:
+            raise _wrong(name, f"the content has SHA-256 {actual}, but {sha256} was recorded when it was put")
+        if held:
+            yield held
+
+
+def _wrong(name: str, what: str) -> IntegrityMismatchError:
+    return IntegrityMismatchError(
+        f"{name}: {what}. Nothing complete was delivered. Try again; if it stays, the stored object is damaged."
+    )
+
+
+class ObjectBody:
+    """What `get_object` returns as `Body`: `read`, `iter_chunks`, `iter_lines`, async iteration, `async with`.
+
+    Reading starts with the first call. Leave the `async with` block or call `aclose` to give everything
+    behind it back early; reading to the end does so too.
+    """
+
+    def __init__(
+        self,
+        chunks: Chunks,
+        release: Callable[[], None] | None = None,
+    ) -> None:
+        self._chunks = chunks
+        self._release = release
+        self._held = b""
+        self._position = 0
+        self._ended = False
+
+    async def read(self, amt: int | None = None) -> bytes:
+        """The next `amt` bytes (fewer only at the end), or all that is left."""
+        if amt is None or amt < 0:
+            rest = [chunk async for chunk in self.iter_chunks(CHUNK)]
+            return b"".join(rest)
+        parts, wanted = [], amt
+        while wanted and (chunk := await self._next()):
+            parts.append(chunk[:wanted])
+            self._held = chunk[wanted:]
+            wanted -= len(parts[-1])
+        self._position += amt - wanted
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    async def readany(self) -> bytes:
+        """The next bytes in whatever number they come; empty at the end."""
+        chunk = await self._next()
+        self._position += len(chunk)
+        return chunk
+
+    async def iter_chunks(self, chunk_size: int = CHUNK) -> AsyncIterator[bytes]:
+        """Chunks of `chunk_size` bytes; the last may be shorter."""
+        while chunk := await self.read(chunk_size):
+            yield chunk
+
+    async def iter_lines(self, chunk_size: int = CHUNK, keepends: bool = False) -> AsyncIterator[bytes]:
+        """Lines, without their ends unless `keepends`."""
+        pending = b""
+        async for chunk in self.iter_chunks(chunk_size):
+            *lines, pending = (pending + chunk).splitlines(keepends=True)
+            if pending.endswith(b"\n"):
+                lines, pending = [*lines, pending], b""
+            for line in lines:
+                yield line if keepends else line.rstrip(b"\r\n")
+        if pending:
+            yield pending
+
+    def tell(self) -> int:
+        """How many bytes were read."""
+        return self._position
+
+    async def aclose(self) -> None:
+        """Stop, and give back the connection, the process and the reference behind this body. Idempotent."""
+        self._ended = True
+        self._held = b""
+        await self._chunks.aclose()
+        if self._release is not None:
+            release, self._release = self._release, None
+            release()
+
+    async def close(self) -> None:
+        """The same as `aclose`."""
+        await self.aclose()
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self.iter_chunks(CHUNK)
+
+    async def __aenter__(self) -> ObjectBody:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def _next(self) -> bytes:
+        if self._held:
+            chunk, self._held = self._held, b""
+            return chunk
+        if self._ended:
+            return b""
+        try:
+            return await anext(self._chunks)
+        except StopAsyncIteration:
+            await self.aclose()
+            return b""
+        except BaseException:
+            await self.aclose()
+            raise

@@ -1,0 +1,37 @@
+"""The same bytes in other chunks."""
+
+from __future__ import annotations
+
+from contextlib import aclosing
+
+from deltaglider_async.streams import Chunks
+
+
+async def rechunk(chunks: Chunks, size: int) -> Chunks:
+    """Chunks of exactly `size` bytes; the last may be shorter. An empty stream gives no chunk."""
+    pending: list[bytes] = []
+    held = 0
+    async with aclosing(chunks):
+        async for chunk in chunks:
+            pending.append(chunk)
+            held += len(chunk)
+            while held >= size:
+                whole = b"".join(pending)
+                pending = [whole[size:]]
+                held -= size
+                yield whole[:size]
+        if held:
+            yield b"".join(pending)
+
+
+async def window(chunks: Chunks, start: int, stop: int) -> Chunks:
+    """Bytes `start` to `stop` (exclusive) of a stream, which is read no further."""
+    position = 0
+    async with aclosing(chunks):
+        async for chunk in chunks:
+            piece = chunk[max(0, start - position) : max(0, stop - position)]
+            position += len(chunk)
+            if piece:
+                yield piece
+            if position >= stop:
+                return

@@ -1,0 +1,261 @@
+"""What a put reads: one shape for everything that may be given as `Body`."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import inspect
+import io
+import os
+import stat
+from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing, asynccontextmanager, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import aiofiles
+
+from deltaglider_async.errors import InvalidRequestError, LocalIOError, SourceChangedError
+from deltaglider_async.streams import CHUNK, Chunks
+from deltaglider_async.streams.digest import Digest
+from deltaglider_async.streams.spool import Spool
+from deltaglider_async.streams.threads import in_thread
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Bytes to store. `size` is None where only reading tells; `rereadable` if `open` may be called again."""
+
+    open: Callable[[], Chunks]
+    size: int | None
+    rereadable: bool
+    name: str = "Body"
+
+
+async def make_source(body: Any, content_length: int | None = None) -> Source:
+    """A source from bytes, text (as UTF-8), a path, a binary file, an async file or reader, or an async iterator.
+
+    A file object is read from where it stands, as boto3 does. Raises `InvalidRequestError` for anything else
+    and `LocalIOError` for a file that cannot be read.
+    """
+    if body is None:
+        body = b""
+    if isinstance(body, str):
+        body = body.encode()
+    if isinstance(body, (bytes, bytearray, memoryview)):
+        source = bytes_source(bytes(body))
+    elif isinstance(body, os.PathLike):
+        source = await _path_source(Path(body))
+    elif isinstance(body, io.TextIOBase):
+        raise InvalidRequestError('Body is a file opened as text. Open it as binary: open(path, "rb").')
+    elif _reads_async(body):
+        source = Source(lambda: _read_async(body), content_length, rereadable=False)
+    elif callable(getattr(body, "read", None)):
+        source = await _file_source(body)
+    elif hasattr(body, "__aiter__"):
+        source = Source(lambda: _iterate(body), content_length, rereadable=False)
+    else:
+        raise InvalidRequestError(
+            f"Body is {type(body).__name__}. Accepted: bytes, str (text), a path, a binary file, an async file or "
+            "reader, or an async iterator of bytes."
+        )
+    if content_length is not None and source.size not in (content_length, None):
+        raise InvalidRequestError(f"ContentLength is {content_length:,}, but {source.name} has {source.size:,} bytes.")
+    return replace(source, size=content_length) if source.size is None else source
+
+
+def bytes_source(data: bytes, name: str = "Body") -> Source:
+    """A source of bytes in memory."""
+
+    async def chunks() -> Chunks:
+        for start in range(0, len(data), CHUNK):
+            yield data[start : start + CHUNK]
+
+    return Source(chunks, len(data), rereadable=True, name=name)
+
+
+async def settle(source: Source, in_memory: int) -> Source:
+    """The same source; if it is not longer than `in_memory`, read once and kept, so that it cannot change any more."""
+    if source.size is not None and source.size > in_memory:
+        return source
+    stream = source.open()
+    held: list[bytes] = []
+    size = 0
+    try:
+        async for chunk in stream:
+            held.append(chunk)
+            size += len(chunk)
+            if size > in_memory:
+                break
+        else:
+            return bytes_source(_exact(source, b"".join(held)), source.name)
+    except BaseException:
+        await stream.aclose()
+        raise
+    if source.rereadable:
+        await stream.aclose()
+        return source
+    return replace(source, open=lambda: _chain(held, stream))
+
+
+def _exact(source: Source, data: bytes) -> bytes:
+    if source.size is not None and len(data) != source.size:
+        raise changed(source.name, f"{source.size:,} bytes were announced, {len(data):,} came")
+    return data
+
+
+async def _chain(held: list[bytes], rest: Chunks) -> Chunks:
+    async with aclosing(rest):
+        while held:
+            yield held.pop(0)
+        async for chunk in rest:
+            yield chunk
+
+
+@asynccontextmanager
+async def replayable(source: Source) -> AsyncIterator[Source]:
+    """A source that may be opened again, also in the middle of an earlier pass that was given up.
+
+    What is read from a stream that exists only once is spooled; each pass begins with what was spooled.
+    """
+    if source.rereadable:
+        yield source
+        return
+    stream = source.open()
+    upcoming: asyncio.Task[bytes | None] | None = None
+
+    async def next_chunk() -> bytes | None:
+        return await anext(stream, None)
+
+    with Spool() as spool:
+
+        async def chunks() -> Chunks:
+            nonlocal upcoming
+            async for chunk in spool.chunks():
+                yield chunk
+            while True:
+                # The read is a task of its own: a pass that is cancelled must not cancel it and lose its bytes.
+                upcoming = upcoming or asyncio.ensure_future(next_chunk())
+                chunk_or_end = await asyncio.shield(upcoming)
+                upcoming = None
+                if chunk_or_end is None:
+                    break
+                await spool.write(chunk_or_end)
+                yield chunk_or_end
+            if source.size is not None and spool.size != source.size:
+                raise changed(source.name, f"{source.size:,} bytes were announced, {spool.size:,} came")
+
+        try:
+            yield replace(source, open=chunks, rereadable=True)
+        finally:
+            if upcoming is not None:
+                upcoming.cancel()
+                with suppress(asyncio.CancelledError, Exception):
+                    await upcoming
+            await stream.aclose()
+
+
+async def digest_of(source: Source) -> Digest:
+    """The digest of a whole pass over a rereadable source."""
+    digest = Digest()
+    async with aclosing(source.open()) as chunks:
+        async for chunk in chunks:
+            await digest.update(chunk)
+    return digest
+
+
+async def same_again(source: Source, sha256: str, size: int) -> Chunks:
+    """Another pass, which raises `SourceChangedError` at its end unless the content is what it was before."""
+    digest = Digest()
+    async with aclosing(source.open()) as chunks:
+        async for chunk in chunks:
+            await digest.update(chunk)
+            yield chunk
+    if digest.size != size or await digest.hexdigest() != sha256:
+        raise changed(source.name, "its content was another one on the second reading")
+
+
+def changed(name: str, what: str) -> SourceChangedError:
+    """The error for a source that is not what it was when the put began."""
+    return SourceChangedError(
+        f"{name} changed while it was read: {what}. Nothing was stored. Put it again when nothing writes to it."
+    )
+
+
+async def _path_source(path: Path) -> Source:
+    try:
+        status = await in_thread(path.stat)
+        if stat.S_ISDIR(status.st_mode):
+            raise IsADirectoryError(errno.EISDIR, "it is a folder")
+        # Found out before anything is sent, not at the first read.
+        await in_thread(lambda: path.open("rb").close() if stat.S_ISREG(status.st_mode) else None)
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    if not stat.S_ISREG(status.st_mode):  # a pipe or device: once, of unknown length
+        return Source(lambda: _read_path(path, None), None, rereadable=False, name=str(path))
+    return Source(lambda: _read_path(path, status.st_size), status.st_size, rereadable=True, name=str(path))
+
+
+async def _read_path(path: Path, size: int | None) -> Chunks:
+    seen = 0
+    try:
+        async with aiofiles.open(path, "rb") as file:
+            while chunk := await file.read(CHUNK):
+                seen += len(chunk)
+                if size is not None and seen > size:
+                    break
+                yield chunk
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    if size is not None and seen != size:
+        now = "more" if seen > size else f"{seen:,}"
+        raise changed(str(path), f"it had {size:,} bytes when the put began, now {now}")
+
+
+async def _file_source(file: Any) -> Source:
+    def measure() -> tuple[int, int]:
+        start = file.tell()
+        end = file.seek(0, os.SEEK_END)
+        file.seek(start)
+        return start, end
+
+    try:
+        start, end = await in_thread(measure)
+    except (AttributeError, OSError):
+        return Source(lambda: _read_file(file, None), None, rereadable=False)
+    return Source(lambda: _read_file(file, start), max(0, end - start), rereadable=True)
+
+
+async def _read_file(file: Any, start: int | None) -> Chunks:
+    if start is not None:
+        await in_thread(file.seek, start)
+    while chunk := await in_thread(file.read, CHUNK):
+        yield _checked(chunk)
+
+
+def _reads_async(body: Any) -> bool:
+    read = getattr(body, "read", None)
+    return callable(read) and (inspect.iscoroutinefunction(read) or hasattr(body, "__aiter__"))
+
+
+async def _read_async(body: Any) -> Chunks:
+    while chunk := await body.read(CHUNK):
+        yield _checked(chunk)
+
+
+async def _iterate(body: Any) -> Chunks:
+    async for chunk in body:
+        if chunk:
+            yield _checked(chunk)
+
+
+def _checked(chunk: Any) -> bytes:
+    if not isinstance(chunk, (bytes, bytearray, memoryview)):
+        raise InvalidRequestError(f"Body gave {type(chunk).__name__} instead of bytes.")
+    # A copy of what could still be changed by its owner; `bytes` comes back as it is.
+    return bytes(chunk)
+
+
+def _unreadable(path: Path, error: OSError) -> LocalIOError:
+    return LocalIOError(error.errno, f"cannot read {path}: {error.strerror}")

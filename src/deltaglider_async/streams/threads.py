@@ -1,0 +1,58 @@
+"""Blocking work in a thread, never left behind.
+
+`anyio.to_thread.run_sync` waits for its thread when an anyio scope is cancelled, but not when the task is
+(`task.cancel()`, `asyncio.timeout`, `asyncio.wait_for`): the thread would go on writing to a descriptor
+that its owner has closed, and whose number may already belong to another file. Here the wait ends when
+the thread has ended, whichever way the cancellation came.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar, TypeVarTuple, Unpack
+
+import anyio
+
+if TYPE_CHECKING:
+    import threading
+    from collections.abc import Callable, Iterable, Iterator
+
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
+
+
+class StoppedError(Exception):
+    """The task that waits for this thread was cancelled. Never seen outside of the thread."""
+
+
+async def in_thread(function: Callable[[Unpack[Ts]], T], *args: *Ts, stop: threading.Event | None = None) -> T:
+    """Run `function` to its end in a thread, also when the caller is cancelled, and return its result.
+
+    On cancellation `stop` is set, which long work checks between two steps (see `until`); its result or
+    error is then dropped in favour of the cancellation. So nothing that needs closing may be *returned*:
+    it belongs to an object that the caller had before.
+    """
+    # An executor's future, not a task: the end of asyncio.run cancels every task, but not this.
+    work = asyncio.get_running_loop().run_in_executor(None, partial(function, *args))
+    try:
+        await asyncio.wait((work,))
+    except asyncio.CancelledError:
+        if stop is not None:
+            stop.set()
+        with anyio.CancelScope(shield=True):
+            while not work.done():
+                with suppress(asyncio.CancelledError):
+                    await asyncio.wait((work,))
+        work.exception()  # looked at, so that asyncio does not report it
+        raise
+    return work.result()
+
+
+def until(stop: threading.Event, items: Iterable[T]) -> Iterator[T]:
+    """The items, raising `StoppedError` before the next one once `stop` is set."""
+    for item in items:
+        if stop.is_set():
+            raise StoppedError
+        yield item

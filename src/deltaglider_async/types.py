@@ -1,0 +1,88 @@
+"""What callers get back, typed.
+
+Two directions of "ratio", kept from the original: `delta_ratio` and a put's `CompressionRatio` are stored
+divided by original (small is good); `average_compression_ratio` and the listing's
+`deltaglider-compression-ratio` are the share saved (0.99 is good).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Literal
+
+Operation = Literal["create_reference", "create_delta", "upload_direct"]
+StatsMode = Literal["quick", "sampled", "detailed"]
+Phase = Literal["reading reference", "encoding", "sending", "receiving", "decoding"]
+
+#: Called with what is happening and how many bytes of the original are done (absolute; it goes back
+#: when a refused delta is followed by a plain upload). Called on the event loop: be quick.
+Progress = Callable[[Phase, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class UploadSummary:
+    """What became of an uploaded file. Sizes in bytes."""
+
+    operation: Operation
+    bucket: str
+    key: str
+    original_size: int
+    stored_size: int
+    is_delta: bool
+    delta_ratio: float
+    """Delta size divided by original size, also when the delta was refused; 0.0 where none was tried."""
+    reason: str = ""
+    """Why the object is stored plain, empty for a delta."""
+
+    @property
+    def original_size_mb(self) -> float:
+        """Original size in MiB."""
+        return self.original_size / 1024**2
+
+    @property
+    def stored_size_mb(self) -> float:
+        """Stored size in MiB."""
+        return self.stored_size / 1024**2
+
+    @property
+    def savings_percent(self) -> float:
+        """Share of the original size that is not stored, in per cent."""
+        return 100 * (1 - self.stored_size / self.original_size) if self.original_size else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class VerifyResult:
+    """Whether a stored object still has the SHA-256 recorded at its put. True or false in a condition."""
+
+    valid: bool
+    expected_sha256: str
+    """Hex; empty where none was recorded."""
+    actual_sha256: str
+    message: str
+
+    def __bool__(self) -> bool:
+        return self.valid
+
+
+@dataclass(frozen=True, slots=True)
+class BucketStats:
+    """Sizes in bytes. References that deltas use count into `compressed_size`, never into `object_count`."""
+
+    bucket: str
+    object_count: int
+    total_size: int
+    """Sum of the originals' sizes, as far as known (see `get_bucket_stats`)."""
+    compressed_size: int
+    """Sum of what is stored."""
+    space_saved: int
+    """Never negative."""
+    average_compression_ratio: float
+    """Share saved, 0.0 to 1.0."""
+    delta_objects: int
+    direct_objects: int
+    object_limit_reached: bool = False
+    orphaned_references: int = 0
+    """References that no delta uses; not counted in any size."""
+    orphaned_size: int = 0
+    warnings: tuple[str, ...] = field(default=())

@@ -1,0 +1,103 @@
+"""What every test gets: a loop that must not block, an environment without AWS, and an S3 server."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+import pytest
+from anyio.from_thread import start_blocking_portal
+from blockbuster import BlockBuster, blockbuster_ctx
+from botocore.config import Config
+from botocore.session import Session
+
+from deltaglider_async.cli.local_server import local_s3
+
+if TYPE_CHECKING:
+    from types_boto3_s3 import S3Client
+
+REGION = "us-east-1"
+ACCESS_KEY = "local-access-key"
+SECRET_KEY = "local-secret-key"
+
+
+@pytest.fixture(autouse=True)
+def blockbuster() -> Iterator[BlockBuster]:
+    """Fail a test in which a call of this package blocks the event loop."""
+    with blockbuster_ctx("deltaglider_async") as detector:
+        _allow_third_parties(detector)
+        yield detector
+
+
+def _allow_third_parties(detector: BlockBuster) -> None:
+    """Blocking that happens below our calls, in code that offers no other way."""
+    # Making a client reads botocore's service descriptions, once per process.
+    for function in ("os.stat", "os.path.abspath", "os.listdir", "io.BufferedReader.read", "io.TextIOWrapper.read"):
+        detector.functions[function].can_block_in("aiobotocore/session.py", {"_create_client"})
+        detector.functions[function].can_block_in("botocore/session.py", {"__init__"})
+
+
+@pytest.fixture(autouse=True)
+def aws_credentials(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """An environment from which no real account can be reached, and in which no `DG_*` variable is set.
+
+    A client made without `endpoint_url` finds a port where nobody listens.
+    """
+    for name in os.environ:
+        if name.startswith(("AWS_", "DG_")):
+            monkeypatch.delenv(name)
+    nothing = _empty_folder(tmp_path_factory)
+    settings = {
+        "AWS_ACCESS_KEY_ID": ACCESS_KEY,
+        "AWS_SECRET_ACCESS_KEY": SECRET_KEY,
+        "AWS_DEFAULT_REGION": REGION,
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "AWS_CONFIG_FILE": str(nothing / "config"),
+        "AWS_SHARED_CREDENTIALS_FILE": str(nothing / "credentials"),
+        "AWS_ENDPOINT_URL": "http://127.0.0.1:9",
+        "XDG_CACHE_HOME": str(nothing / "cache"),
+        "NO_PROXY": "127.0.0.1",
+        "no_proxy": "127.0.0.1",
+    }
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
+
+
+def _empty_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.getbasetemp() / "home"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def s3_endpoint() -> Iterator[str]:
+    """URL of an S3 server (moto) that the whole run shares. It ignores some conditions, as real ones do."""
+    with start_blocking_portal() as portal, portal.wrap_async_context_manager(local_s3()) as endpoint_url:
+        yield endpoint_url
+
+
+@pytest.fixture(scope="session")
+def s3(s3_endpoint: str) -> Iterator[S3Client]:
+    """botocore's own, blocking client: what other tools see and write. Not for use inside a running loop."""
+    client = Session().create_client(
+        "s3",
+        endpoint_url=s3_endpoint,
+        region_name=REGION,
+        aws_access_key_id=ACCESS_KEY,
+        aws_secret_access_key=SECRET_KEY,
+        config=Config(proxies={}),
+    )
+    with closing(client):
+        yield cast("S3Client", client)
+
+
+@pytest.fixture
+def bucket(s3: S3Client) -> str:
+    """Name of a new, empty bucket of this test's own."""
+    name = f"test-{secrets.token_hex(8)}"
+    s3.create_bucket(Bucket=name)
+    return name

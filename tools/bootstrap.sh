@@ -1,0 +1,109 @@
+#!/bin/sh
+# Everything a fresh machine lacks, in two steps that do nothing when there is nothing to do:
+#
+#   tools/bootstrap.sh xdelta3   the xdelta3 program, from the system's packages
+#   tools/bootstrap.sh venv      .venv with the locked dependencies and this project (editable)
+#
+# System packages are installed as root or with `sudo -n`, never with a question. Where that is not
+# possible, the message says what to install. PYTHON chooses the interpreter (3.11 or newer).
+set -eu
+cd "$(dirname "$0")/.."
+
+say() { printf '%s\n' "$*" >&2; }
+die() { say "error: $*"; exit 1; }
+have() { command -v "$1" >/dev/null 2>&1; }
+
+may_install() {
+    [ "$(id -u)" = 0 ] || { have sudo && sudo -n true 2>/dev/null; } ||
+        { say "system packages need root, or sudo that asks no password"; return 1; }
+}
+
+# Run a command as root; what it prints is shown only if it fails.
+as_root() {
+    if [ "$(id -u)" = 0 ]; then set -- env "$@"; else set -- sudo -n env "$@"; fi
+    output=$("$@" </dev/null 2>&1) || { say "$output"; return 1; }
+}
+
+# install_package APT DNF APK BREW: that package, by whichever of the four is here; "-" means there is none.
+install_package() {
+    if have apt-get && [ "$1" != - ]; then
+        may_install || return 1
+        say "installing $1 with apt-get"
+        # Package lists that cannot be refreshed may still be good enough.
+        as_root DEBIAN_FRONTEND=noninteractive apt-get update -q || say "apt-get update failed"
+        as_root DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "$1"
+    elif have dnf && [ "$2" != - ]; then
+        may_install || return 1
+        say "installing $2 with dnf"
+        as_root dnf install -q -y "$2"
+    elif have apk && [ "$3" != - ]; then
+        may_install || return 1
+        say "installing $3 with apk"
+        as_root apk add -q "$3"
+    elif have brew && [ "$4" != - ]; then
+        say "installing $4 with brew"
+        HOMEBREW_NO_AUTO_UPDATE=1 brew install -q "$4" </dev/null >&2
+    else
+        say "none of apt-get, dnf, apk and brew can install it"
+        return 1
+    fi
+}
+
+install_xdelta3() {
+    have "${DG_XDELTA3:-xdelta3}" && return
+    install_package xdelta3 xdelta xdelta3 xdelta && have xdelta3 && return
+    die "xdelta3 is missing. Install it and run this again:
+  Debian, Ubuntu   apt-get install xdelta3
+  Fedora           dnf install xdelta
+  Alpine           apk add xdelta3
+  macOS            brew install xdelta
+or set DG_XDELTA3 to the program's path."
+}
+
+new_enough() { "$1" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; }
+
+find_python() {
+    for candidate in ${PYTHON:-python3 python3.11 python3.12 python3.13 python3.14}; do
+        if have "$candidate" && new_enough "$candidate"; then
+            command -v "$candidate"
+            return
+        fi
+    done
+    die "Python 3.11 or newer is needed, and neither python3 nor python3.11 to python3.14 is one. Install it
+(Debian 12: apt-get install python3), or name it: make PYTHON=/path/to/python3"
+}
+
+make_venv() {
+    lock=requirements-dev.lock
+    stamp=.venv/.installed
+    wanted=$(cat pyproject.toml "$lock" | cksum)
+    if [ -x .venv/bin/dg ] && [ "$(cat "$stamp" 2>/dev/null)" = "$wanted" ]; then
+        return
+    fi
+
+    # Half an environment, or one whose interpreter has gone, is made anew.
+    if ! .venv/bin/python -m pip --version >/dev/null 2>&1; then
+        python=$(find_python)
+        # Debian keeps what `python3 -m venv` needs in a package of its own.
+        if ! "$python" -c 'import ensurepip, venv' 2>/dev/null; then
+            package=$("$python" -c 'import sys; print("python%d.%d-venv" % sys.version_info[:2])')
+            install_package "$package" - - - && "$python" -c 'import ensurepip, venv' ||
+                die "$python cannot make virtual environments: it has no ensurepip. Install it and run this again
+(Debian, Ubuntu: apt-get install $package)."
+        fi
+        say "making .venv with $("$python" --version) ($python)"
+        "$python" -m venv --clear .venv
+    fi
+
+    say "installing the locked dependencies into .venv"
+    pip="env PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore .venv/bin/python -m pip install --no-input -q"
+    $pip --require-hashes --use-pep517 -r "$lock" </dev/null
+    $pip --no-deps --no-build-isolation -e . </dev/null
+    printf '%s\n' "$wanted" >"$stamp"
+}
+
+case "${1:-}" in
+    xdelta3) install_xdelta3 ;;
+    venv) make_venv ;;
+    *) die "usage: tools/bootstrap.sh xdelta3 | venv" ;;
+esac
