@@ -34,11 +34,12 @@ def blockbuster() -> Iterator[BlockBuster]:
 
 
 def _allow_third_parties(detector: BlockBuster) -> None:
-    """Blocking that happens below our calls, in code that offers no other way."""
-    # Making a client reads botocore's service descriptions, once per process.
-    for function in ("os.stat", "os.path.abspath", "os.listdir", "io.BufferedReader.read", "io.TextIOWrapper.read"):
-        detector.functions[function].can_block_in("aiobotocore/session.py", {"_create_client"})
-        detector.functions[function].can_block_in("botocore/session.py", {"__init__"})
+    """Blocking that happens below our calls, once per process, in code that offers no other way."""
+    # Modules that boto3 imports when the first client is made, some of which look at the current folder.
+    detector.functions["os.getcwd"].can_block_in("boto3/utils.py", {"import_module"})
+    # It has a thread and a loop of its own, so that the caller's does not block.
+    for function in detector.functions.values():
+        function.can_block_in("deltaglider_async/session.py", {"read_everything"})
 
 
 @pytest.fixture(autouse=True)

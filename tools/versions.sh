@@ -29,7 +29,7 @@ case "${1:-}" in
         stamp=$folder/.installed
         wanted=$(cat pyproject.toml "$lock" | cksum)
         [ "$(cat "$stamp" 2>/dev/null)" != "$wanted" ] || exit 0
-        uv venv --clear --python .venv/bin/python "$folder"
+        uv venv --clear --seed --python .venv/bin/python "$folder"
         uv pip install --python "$folder/bin/python" --resolution lowest-direct --editable '.[demo]'
         # The tools that test are not what is tested: they come as locked, and leave the above as it is.
         uv pip install --python "$folder/bin/python" --constraint "$lock" --group test

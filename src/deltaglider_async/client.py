@@ -407,8 +407,7 @@ class DeltaGliderClient:
                     raise
                 raise LocalIOError(error.errno, f"cannot write {path}: {error.strerror}") from error
             finally:
-                # Not off the loop: it must happen after a cancellation too, and takes microseconds.
-                part.unlink(missing_ok=True)
+                await in_thread(part.unlink, True)  # runs to its end after a cancellation too
 
     async def verify(self, s3_url: str) -> VerifyResult:
         """Read an object as a get would, and compare with the SHA-256 recorded at its put. Raises as `get_object`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Generator
 from contextlib import AsyncExitStack
@@ -108,14 +109,25 @@ class OpenClient:
         return self.open().__await__()
 
     async def _open_s3(self, stack: AsyncExitStack) -> Any:
-        def prepare() -> tuple[aioboto3.Session, dict[str, Any]]:
-            # Everything that reads files (modules, service descriptions, profiles), so that the loop does not.
-            session = self._session or self._make_session()
-            return session, self._client_arguments(session)
-
         with translated("open a client for", self._aws.get("endpoint_url") or "S3"):
-            session, arguments = await in_thread(prepare)
+            session, arguments = await in_thread(self._prepare)
             return await stack.enter_async_context(session.client("s3", **arguments))
+
+    def _prepare(self) -> tuple[aioboto3.Session, dict[str, Any]]:
+        """Everything that reads files: modules, profiles, certificates, service descriptions.
+
+        A first client is made in this thread and thrown away. What it read is remembered by the session, so that
+        the real one, made in the caller's loop, reads nothing and does not block it.
+        """
+
+        async def read_everything() -> None:
+            async with session.client("s3", **arguments):
+                pass
+
+        session = self._session or self._make_session()
+        arguments = self._client_arguments(session)
+        asyncio.run(read_everything())
+        return session, arguments
 
     def _make_session(self) -> aioboto3.Session:
         import aioboto3
@@ -126,7 +138,6 @@ class OpenClient:
         from botocore.config import Config
 
         arguments = {name: value for name, value in self._aws.items() if name not in _SESSION_ARGUMENTS}
-        botocore_session: Any = session._session
         region = self._aws.get("region_name") or session.region_name or "us-east-1"
         endpoint = (
             arguments.get("endpoint_url") or os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
@@ -143,9 +154,4 @@ class OpenClient:
         config = Config(**options)
         if arguments.get("config") is not None:
             config = config.merge(arguments["config"])
-        loader = botocore_session.get_component("data_loader")
-        loader.load_service_model("s3", "service-2")
-        for name in ("endpoints", "partitions", "sdk-default-configuration", "_retry"):
-            loader.load_data(name)
-        loader.load_service_model("s3", "endpoint-rule-set-1")
         return {**arguments, "region_name": region, "config": config}

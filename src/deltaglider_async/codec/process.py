@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import errno
 import os
+import signal
 import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import Sequence
@@ -87,16 +88,18 @@ async def _feed(process: Process, chunks: Chunks) -> None:
     assert stdin
     try:
         async for chunk in chunks:
-            stdin.write(chunk)
-            await stdin.drain()
+            # Only here: an error of `chunks` may be of the same kind, and must not be taken for the pipe's.
+            try:
+                stdin.write(chunk)
+                await stdin.drain()
+            except (BrokenPipeError, ConnectionResetError):
+                return  # the process ended early; its exit code says why
+    except BaseException:
+        _kill(process)
+        raise
+    with contextlib.suppress(BrokenPipeError, ConnectionResetError):
         stdin.close()
         await stdin.wait_closed()
-    except (BrokenPipeError, ConnectionResetError):
-        pass  # the process ended early; its exit code says why
-    except BaseException:
-        with contextlib.suppress(ProcessLookupError):
-            process.kill()
-        raise
 
 
 async def _listen(stderr: asyncio.StreamReader) -> str:
@@ -107,11 +110,35 @@ async def _listen(stderr: asyncio.StreamReader) -> str:
 
 
 async def _end(process: Process, *tasks: asyncio.Task[object]) -> None:
-    if process.returncode is None:
-        with contextlib.suppress(ProcessLookupError):
-            process.kill()
+    _kill(process)
+    # A pipe that is full would never be seen to end, and asyncio waits for that as for the process itself.
+    transport = process._transport  # type: ignore[attr-defined]  # asyncio offers no other way to the pipes
+    stdin, stdout, stderr = map(transport.get_pipe_transport, range(3))
+    if not stdin.is_closing():
+        stdin.abort()
+    stdout.close()
+    stderr.close()
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
     await process.wait()
-    process._transport.close()  # type: ignore[attr-defined]  # closes the pipes; there is no public way
+    transport.close()
+
+
+def _kill(process: Process) -> None:
+    """End the process without collecting its exit code, which asyncio waits for.
+
+    `Process.kill` looks first whether the process has ended, and so may take the code away.
+    """
+    if process.returncode is not None:
+        return
+    with contextlib.suppress(ProcessLookupError):
+        if sys.platform == "linux":
+            # Unlike its number, a descriptor of the process cannot come to mean another one.
+            descriptor = os.pidfd_open(process.pid)
+            try:
+                signal.pidfd_send_signal(descriptor, signal.SIGKILL)
+            finally:
+                os.close(descriptor)
+        else:
+            os.kill(process.pid, signal.SIGKILL)

@@ -38,6 +38,8 @@ class Entry:
     is_delta: bool = False
     delta: meta.DeltaMetadata | None = None
     """What a HEAD of a delta told, where one was made."""
+    foreign: bool = False
+    """A HEAD told that it is no delta but somebody else's object under such a name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +151,7 @@ async def _objects(engine: Engine, listing: Listing) -> AsyncGenerator[Entry, No
             item = ahead.take()
             is_delta = item is not None and name.endswith(keys.DELTA_SUFFIX)
             logical = keys.logical_key(name) if is_delta else name
-            shown = not keys.is_internal(name) and logical.startswith(listing.prefix) and logical not in settled
+            shown = not keys.is_internal(logical) and logical.startswith(listing.prefix) and logical not in settled
             if shown and (item is None or logical > listing.after):
                 yield Entry(logical, item, is_delta)
             settled = {key for key in settled if name < keys.delta_key(key)}
@@ -168,7 +170,7 @@ async def fetch_metadata(engine: Engine, bucket: str, page: list[Entry], argumen
         if meta.is_delta(metadata):
             entry.delta = meta.DeltaMetadata.parse(metadata, where(bucket, keys.delta_key(entry.key)))
         elif head is not None:
-            entry.key, entry.is_delta = keys.delta_key(entry.key), False  # somebody else's object under that name
+            entry.foreign = True
 
     async def deltas() -> AsyncIterator[Entry]:
         for entry in page:
@@ -182,17 +184,23 @@ def shown(entry: Entry) -> Response:
     """An entry as `Contents` shows it. `Size` of a delta is the original's where a HEAD told it, else as stored."""
     assert entry.item is not None
     delta, stored = entry.delta, int(entry.item["Size"])
+    is_delta = entry.is_delta and not entry.foreign
     size = delta.file_size if delta else stored
-    ratio = "unknown" if entry.is_delta and not delta else f"{max(0.0, 1 - stored / size) if size else 0.0:.4f}"
+    ratio = "unknown" if is_delta and not delta else f"{max(0.0, 1 - stored / size) if size else 0.0:.4f}"
     metadata = {
-        "deltaglider-is-delta": "true" if entry.is_delta else "false",
-        "deltaglider-original-size": str(size) if delta or not entry.is_delta else "unknown",
+        "deltaglider-is-delta": "true" if is_delta else "false",
+        "deltaglider-original-size": str(size) if delta or not is_delta else "unknown",
         "deltaglider-compression-ratio": ratio,
     }
     if delta:
         metadata["deltaglider-reference-key"] = delta.ref_key
-    item = {name: value for name, value in entry.item.items() if not (entry.is_delta and name.startswith("Checksum"))}
-    return {**item, "Key": entry.key, "Size": size, "Metadata": metadata}
+    item = {name: value for name, value in entry.item.items() if not (is_delta and name.startswith("Checksum"))}
+    return {
+        **item,
+        "Key": keys.delta_key(entry.key) if entry.foreign else entry.key,
+        "Size": size,
+        "Metadata": metadata,
+    }
 
 
 def encode_token(entry: Entry) -> str:

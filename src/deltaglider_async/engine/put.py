@@ -123,13 +123,34 @@ async def put(engine: Engine, request: PutRequest) -> PutResult:
     meta.check_user_metadata(request.metadata)
     source = await settle(request.source, _IN_MEMORY)
     request = replace(request, source=source)
-    if refused := _why_plain(request):
+    swap = request.arguments.get("IfMatch") is not None
+    refused = await _why_no_swap(engine, request) if swap else _why_plain(request)
+    if refused:
         return await _put_plain(engine, request, refused)
     async with replayable(source) as source:
         request = replace(request, source=source)
-        if compression := await _compression(source):
+        if not swap and (compression := await _compression(source)):
             return await _put_plain(engine, request, _Refused(f"it is a {compression} stream"))
         return await _put_candidate(engine, request)
+
+
+async def _why_no_swap(engine: Engine, request: PutRequest) -> _Refused | None:
+    """With `IfMatch`, the form that has the ETag is kept, whatever the name, the content or the ratio."""
+    access = access_only(request.arguments)
+    if await engine.store.head(request.bucket, request.key, access) is not None:
+        return _Refused("IfMatch keeps the form that is there")
+    key = keys.delta_key(request.key)
+    delta = await engine.store.head(request.bucket, key, access) if keys.fits(key) else None
+    if delta is None or not meta.is_delta(delta.get("Metadata", {})):
+        return _Refused("there is nothing to match")  # S3 says so
+    if delta["ETag"].strip('"') != request.arguments["IfMatch"].strip('"'):
+        raise _unmet(request)
+    return None
+
+
+def _unmet(request: PutRequest) -> Exception:
+    message = f"cannot put {where(request.bucket, request.key)}: the object there does not meet the condition."
+    return service_error("PreconditionFailed", 412, "PutObject", message)
 
 
 def _why_plain(request: PutRequest) -> _Refused | None:
@@ -357,9 +378,8 @@ async def _put_plain(engine: Engine, request: PutRequest, refused: _Refused) -> 
     delta = await engine.store.head(bucket, delta_key, access) if keys.fits(delta_key) else None
     if delta is not None and not meta.is_delta(delta.get("Metadata", {})):
         delta = None  # somebody else's object under a reserved name
-    if delta is not None and (request.arguments.get("IfNoneMatch") or request.arguments.get("IfMatch")):
-        message = f"cannot put {where(bucket, key)}: the object there does not meet the condition."
-        raise service_error("PreconditionFailed", 412, "PutObject", message)
+    if delta is not None and request.arguments.get("IfNoneMatch"):
+        raise _unmet(request)
     sha256, size = "", source.size
     metadata = dict(request.metadata)
     if source.rereadable:

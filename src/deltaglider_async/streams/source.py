@@ -50,19 +50,24 @@ async def make_source(body: Any, content_length: int | None = None) -> Source:
     elif isinstance(body, io.TextIOBase):
         raise InvalidRequestError('Body is a file opened as text. Open it as binary: open(path, "rb").')
     elif _reads_async(body):
-        source = Source(lambda: _read_async(body), content_length, rereadable=False)
+        source = Source(lambda: _read_async(body), None, rereadable=False)
     elif callable(getattr(body, "read", None)):
         source = await _file_source(body)
     elif hasattr(body, "__aiter__"):
-        source = Source(lambda: _iterate(body), content_length, rereadable=False)
+        source = Source(lambda: _iterate(body), None, rereadable=False)
     else:
         raise InvalidRequestError(
             f"Body is {type(body).__name__}. Accepted: bytes, str (text), a path, a binary file, an async file or "
             "reader, or an async iterator of bytes."
         )
-    if content_length is not None and source.size not in (content_length, None):
+    if content_length is None:
+        return source
+    if source.size is None:
+        size, stream = content_length, source.open
+        return replace(source, open=lambda: _announced(stream(), size, source.name), size=size)
+    if source.size != content_length:
         raise InvalidRequestError(f"ContentLength is {content_length:,}, but {source.name} has {source.size:,} bytes.")
-    return replace(source, size=content_length) if source.size is None else source
+    return source
 
 
 def bytes_source(data: bytes, name: str = "Body") -> Source:
@@ -89,7 +94,7 @@ async def settle(source: Source, in_memory: int) -> Source:
             if size > in_memory:
                 break
         else:
-            return bytes_source(_exact(source, b"".join(held)), source.name)
+            return bytes_source(b"".join(held), source.name)
     except BaseException:
         await stream.aclose()
         raise
@@ -99,18 +104,24 @@ async def settle(source: Source, in_memory: int) -> Source:
     return replace(source, open=lambda: _chain(held, stream))
 
 
-def _exact(source: Source, data: bytes) -> bytes:
-    if source.size is not None and len(data) != source.size:
-        raise changed(source.name, f"{source.size:,} bytes were announced, {len(data):,} came")
-    return data
-
-
 async def _chain(held: list[bytes], rest: Chunks) -> Chunks:
     async with aclosing(rest):
         while held:
             yield held.pop(0)
         async for chunk in rest:
             yield chunk
+
+
+async def _announced(chunks: Chunks, size: int, name: str) -> Chunks:
+    seen = 0
+    async with aclosing(chunks):
+        async for chunk in chunks:
+            seen += len(chunk)
+            if seen > size:
+                break
+            yield chunk
+    if seen != size:
+        raise changed(name, f"{size:,} bytes were announced, {'more' if seen > size else f'{seen:,}'} came")
 
 
 @asynccontextmanager
@@ -143,8 +154,6 @@ async def replayable(source: Source) -> AsyncIterator[Source]:
                     break
                 await spool.write(chunk_or_end)
                 yield chunk_or_end
-            if source.size is not None and spool.size != source.size:
-                raise changed(source.name, f"{source.size:,} bytes were announced, {spool.size:,} came")
 
         try:
             yield replace(source, open=chunks, rereadable=True)

@@ -1,0 +1,32 @@
+"""Log records on the terminal: above the progress bars while there are any."""
+
+from __future__ import annotations
+
+import logging
+import os
+
+from rich.console import Console
+from rich.logging import RichHandler
+
+from deltaglider_async.settings import Settings, configure_logging
+
+_handler: RichHandler | None = None
+
+
+def configure(*, debug: bool) -> None:
+    """Show log records on stderr, from `DG_LOG_LEVEL` up; its default for the command line is `WARNING`.
+
+    Raises `ConfigurationError` if a `DG_*` variable is not accepted.
+    """
+    global _handler
+    if debug or not os.environ.get("DG_LOG_LEVEL"):
+        os.environ["DG_LOG_LEVEL"] = "DEBUG" if debug else "WARNING"  # for the clients that commands create, too
+    configure_logging(Settings().log_level)
+    _handler = RichHandler(console=Console(stderr=True, highlight=False), show_path=False, markup=False)
+    logging.basicConfig(handlers=[_handler], level=logging.WARNING, format="%(message)s", force=True)
+
+
+def show_on(console: Console) -> None:
+    """From now on, show log records there."""
+    if _handler:
+        _handler.console = console

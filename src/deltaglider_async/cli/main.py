@@ -1,0 +1,70 @@
+"""The `dg` command's table of commands.
+
+Nothing heavy is imported here or at the top of a command's module: `dg --help` must be quick.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from deltaglider_async._version import __version__
+from deltaglider_async.cli.cp import cp
+from deltaglider_async.cli.demo import demo
+from deltaglider_async.cli.ls import ls
+from deltaglider_async.cli.options import Debug, OrderedFilters
+from deltaglider_async.cli.rm import rm
+from deltaglider_async.cli.stats import stats
+from deltaglider_async.cli.verify import verify
+
+app = typer.Typer(
+    name="dg",
+    no_args_is_help=True,
+    rich_markup_mode=None,  # plain help: no import of Rich, and examples stay as they are written
+    pretty_exceptions_enable=False,  # they would print local variables, credentials among them
+    context_settings={"help_option_names": ["--help"]},
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"deltaglider-async {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def dg(
+    context: typer.Context,
+    debug: Annotated[bool, typer.Option("--debug", help="Log everything; show tracebacks of errors.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print name and version.")
+    ] = False,
+) -> None:
+    """\b
+    Examples:
+      dg cp app-1.2.zip s3://bucket/releases/
+      dg cp -r s3://bucket/releases/ ./releases
+      dg stats bucket
+
+    Versioned artifacts in S3 as small binary deltas, handed back byte for byte.
+    """
+    context.obj = Debug(debug)
+
+
+app.command("cp", cls=OrderedFilters, short_help="Copy files and objects.")(cp)
+app.command("ls", short_help="List buckets and objects.")(ls)
+app.command("rm", cls=OrderedFilters, short_help="Remove objects.")(rm)
+app.command("stats", short_help="Show what a bucket holds and saves.")(stats)
+app.command("demo", short_help="Show what dg does, on this machine.")(demo)
+app.command("verify", short_help="Check that an object is what was put.")(verify)
+
+
+def run() -> None:
+    """Entry point of `dg`."""
+    for stream in (sys.stdout, sys.stderr):
+        # Names are shown as well as the terminal can; a name that is not UTF-8 must not end the program.
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+    app()

@@ -1,0 +1,100 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from typer.core import TyperCommand
+
+if TYPE_CHECKING:
+    from contextlib import AbstractAsyncContextManager
+
+    from deltaglider_async.bulk.filters import Filters, Rule
+    from deltaglider_async.client import DeltaGliderClient
+
+EndpointUrl = Annotated[str | None, typer.Option("--endpoint-url", metavar="URL", help="The S3 endpoint, if not AWS.")]
+Region = Annotated[str | None, typer.Option("--region", metavar="NAME", help="The region of the endpoint.")]
+Profile = Annotated[
+    str | None, typer.Option("--profile", metavar="NAME", help="The profile of the AWS configuration to use.")
+]
+Include = Annotated[
+    list[str] | None,
+    typer.Option("--include", metavar="PATTERN", help="Take these after all. The last pattern that matches decides."),
+]
+Exclude = Annotated[
+    list[str] | None,
+    typer.Option("--exclude", metavar="PATTERN", help="Leave these out. Patterns are relative to the source."),
+]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")]
+DryRun = Annotated[bool, typer.Option("--dryrun", help="Print what would be done, and do nothing.")]
+Concurrency = Annotated[
+    int, typer.Option("--concurrency", metavar="N", min=1, max=1000, help="How many objects at once.")
+]
+NoDelta = Annotated[bool, typer.Option("--no-delta", help="Store whole files, whatever their names.")]
+MaxRatio = Annotated[
+    float | None,
+    typer.Option(
+        "--max-ratio",
+        metavar="FLOAT",
+        min=0,
+        max=1,
+        help="Keep a delta if it is at most this share of the file. Default: DG_MAX_RATIO, or 0.5.",
+    ),
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Debug:
+    """The group's option; what `Context.obj` holds."""
+
+    on: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """Where S3 is and who asks."""
+
+    endpoint_url: str | None
+    region: str | None
+    profile: str | None
+
+    def client(self, concurrency: int = 10) -> AbstractAsyncContextManager[DeltaGliderClient]:
+        """A client with a connection for each of so many objects."""
+        from botocore.config import Config
+
+        from deltaglider_async.session import create_client
+
+        return create_client(
+            endpoint_url=self.endpoint_url,
+            region_name=self.region,
+            profile_name=self.profile,
+            config=Config(max_pool_connections=max(64, 2 * concurrency)),
+        )
+
+
+class OrderedFilters(TyperCommand):
+    """A command that knows in which order `--include` and `--exclude` were given, relative to each other."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """As the base class; leaves the rules for `ordered_filters` to find."""
+        values, _, order = self.make_parser(ctx).parse_args(args=list(args))
+        given = {kind: iter(values.get(kind) or ()) for kind in ("include", "exclude")}
+        ctx.meta[__name__] = [(each.name, next(given[each.name])) for each in order if each.name in given]
+        return super().parse_args(ctx, args)
+
+
+def ordered_filters(context: typer.Context) -> Filters:
+    """The filters of the command line; a hint on stderr where they cannot have an effect."""
+    from deltaglider_async.bulk.filters import Filters
+
+    rules: list[Rule] = context.meta[__name__]
+    if rules and all(kind == "include" for kind, _ in rules):
+        print(
+            "dg: hint: --include has no effect alone, everything is included at first. "
+            'For "only these", put --exclude "*" before it.',
+            file=sys.stderr,
+        )
+    return Filters.of(rules)

@@ -1,0 +1,188 @@
+"""Shows a transfer's events: live on a terminal that can, a line per finished object elsewhere.
+
+Progress goes to standard output, errors to standard error, as with `aws s3`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+import traceback
+from collections.abc import AsyncGenerator
+from contextlib import AbstractContextManager, aclosing, nullcontext
+from types import TracebackType
+from typing import Self
+
+from rich.cells import cell_len
+from rich.console import Console, Group
+from rich.live import Live
+from rich.text import Text
+
+from deltaglider_async.bulk.actions import Refusal
+from deltaglider_async.bulk.events import Event, Failed, Finished, Planned
+from deltaglider_async.cli import logs, text
+from deltaglider_async.cli.board import ASCII, NARROWEST, UNICODE, Board
+from deltaglider_async.cli.run import explain
+
+_FRAME = 0.1  # seconds between pictures
+_STILL = 10  # frames after which a picture is drawn anew though nothing happened: times and rates go on
+
+
+class Tally:
+    """How much is done, for exit codes and for what an interruption says."""
+
+    def __init__(self) -> None:
+        self.done = self.failed = 0
+        self._planned: Planned | None = None
+
+    def add(self, event: Event) -> None:
+        """Count an event."""
+        match event:
+            case Planned():
+                self._planned = event
+            case Finished():
+                self.done += 1
+            case Failed():
+                self.failed += 1
+
+    @property
+    def exit_code(self) -> int:
+        """0 if nothing failed."""
+        return 1 if self.failed else 0
+
+    def __str__(self) -> str:
+        of = f" of {self._planned.objects:,}" if self._planned and self._planned.complete else ""
+        failed = f", {self.failed:,} failed" if self.failed else ""
+        return f"{self.done:,}{of} done{failed}; nothing is left half-written"
+
+
+async def follow(events: AsyncGenerator[Event, None], tally: Tally, *, quiet: bool, debug: bool) -> int:
+    """Show events to their end. Returns the exit code."""
+    async with aclosing(events):
+        with _display(quiet=quiet, debug=debug) as display:
+            async for event in events:
+                if isinstance(event, Failed) and not tally.done and _hopeless(event.error):
+                    raise event.error  # once, not for every object
+                tally.add(event)
+                display.show(event)
+    return tally.exit_code
+
+
+def _hopeless(error: Exception) -> bool:
+    """Whether every other object will fail in the same way."""
+    answer = getattr(error, "response", {})
+    return bool(answer.get("Error", {}).get("Code") == "NoSuchBucket")
+
+
+def _display(*, quiet: bool, debug: bool) -> AbstractContextManager[Lines]:
+    if quiet or not sys.stdout.isatty():
+        return nullcontext(Lines(quiet=quiet, debug=debug))
+    console = Console(highlight=False)
+    if console.is_dumb_terminal or console.width < NARROWEST:
+        return nullcontext(Lines(quiet=quiet, debug=debug))
+    return Bars(console, debug=debug)
+
+
+class Lines:
+    """One line per object that is finished or failed."""
+
+    def __init__(self, *, quiet: bool = False, debug: bool = False) -> None:
+        self._quiet = quiet
+        self._debug = debug
+
+    def show(self, event: Event) -> None:
+        """Print what there is to say about an event."""
+        match event:
+            case Finished() if not self._quiet:
+                print(self._finished(event), flush=True)
+            case Failed():
+                print(self._failed(event), file=sys.stderr, flush=True)
+
+    def _finished(self, event: Finished) -> str:
+        return f"{text.verb(event.action)}: {text.describe(event.action)}{text.outcome(event.action, event.summary)}"
+
+    def _failed(self, event: Failed) -> str:
+        kind = "refused" if isinstance(event.action, Refusal) else "failed"
+        reason = explain(event.error) or f"{type(event.error).__name__}: {event.error}"
+        line = f"{text.verb(event.action)} {kind}: {text.describe(event.action)}: {reason}"
+        return line if not self._debug else line + "\n" + "".join(traceback.format_exception(event.error)).rstrip()
+
+
+class Bars(Lines):
+    """A bar per object under way and one for the total, below the lines of what is over.
+
+    The picture changes at most ten times a second, however much happens: lines wait for the next one.
+    """
+
+    def __init__(self, console: Console, *, debug: bool = False) -> None:
+        super().__init__(debug=debug)
+        self._console = console
+        self._glyphs = UNICODE if console.encoding.lower().startswith("utf") else ASCII
+        self._board = Board(self._glyphs)
+        self._live = Live(
+            console=console, auto_refresh=False, transient=True, redirect_stdout=False, redirect_stderr=False
+        )
+        self._above: list[Text] = []
+        self._same_terminal = sys.stderr.isatty()
+        self._changed = self._short = False
+        self._frames_since_drawn = 0
+        self._timer: asyncio.TimerHandle | None = None
+
+    def __enter__(self) -> Self:
+        self._live.start()
+        if self._same_terminal:
+            logs.show_on(self._console)
+        self._tick()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._timer:
+            self._timer.cancel()
+        self._draw()
+        self._live.stop()
+        if self._same_terminal:
+            logs.show_on(Console(stderr=True, highlight=False))
+        if error is None and (summary := self._board.summary(time.monotonic())):
+            self._console.print(Text(summary, "bold"), soft_wrap=True)
+
+    def show(self, event: Event) -> None:
+        """Remember what the next picture has to show."""
+        self._changed = True
+        self._board.show(event, time.monotonic())
+        match event:
+            case Finished():
+                self._above.append(Text(self._finished(event)))
+            case Failed() if self._same_terminal:
+                self._above.append(Text(self._failed(event), "red"))
+            case Failed():
+                super().show(event)
+
+    def _finished(self, event: Finished) -> str:
+        """In one line of the terminal: where it is too long, without the destination and the name's beginning."""
+        line = super()._finished(event)
+        if not self._short and cell_len(line) <= self._console.width:
+            return line
+        self._short = True  # from now on all, so that the lines look alike
+        before, after = f"{text.verb(event.action)}: ", text.outcome(event.action, event.summary)
+        room = max(1, self._console.width - cell_len(before + after))
+        return before + text.shorten(text.name(event.action), room, self._glyphs.ellipsis) + after
+
+    def _tick(self) -> None:
+        self._frames_since_drawn += 1
+        if self._changed or self._frames_since_drawn >= _STILL:
+            self._draw()
+        self._timer = asyncio.get_running_loop().call_later(_FRAME, self._tick)
+
+    def _draw(self) -> None:
+        self._changed = False
+        self._frames_since_drawn = 0
+        # One cell less than there is: a line that fills the last one wraps on some terminals.
+        lines = self._board.lines(self._console.width - 1, self._console.height, time.monotonic())
+        with self._console:  # one write for both: nothing to be seen in between
+            if self._above:
+                self._console.print(*self._above, sep="\n", soft_wrap=True)
+                self._above.clear()
+            self._live.update(Group(*lines), refresh=True)

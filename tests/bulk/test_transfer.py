@@ -1,0 +1,262 @@
+"""Order and failures are shown on a client that the test controls; bytes on a real server."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable
+from contextlib import aclosing
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import anyio
+import pytest
+
+from deltaglider_async.bulk.actions import Action, Copy, Delete, Download, PutOptions, Refusal, Upload
+from deltaglider_async.bulk.events import Advanced, Event, Failed, Finished, Planned, Started
+from deltaglider_async.bulk.transfer import transfer
+from deltaglider_async.errors import InvalidRequestError, StorageIOError
+from deltaglider_async.session import create_client
+
+if TYPE_CHECKING:
+    from deltaglider_async.client import DeltaGliderClient
+
+
+async def plan(actions: Iterable[Action]) -> AsyncGenerator[Action, None]:
+    for action in actions:
+        yield action
+
+
+async def events(client: Any, actions: Iterable[Action], **limits: int) -> list[Event]:
+    async with aclosing(transfer(client, plan(actions), **limits)) as happening:
+        return [event async for event in happening]
+
+
+def put(key: str, size: int = 1) -> Upload:
+    return Upload(Path(key), "b", key, size, None, PutOptions())
+
+
+class Gate:
+    """A client whose puts stay under way until they are let go."""
+
+    def __init__(self) -> None:
+        self.under_way: dict[str, anyio.Event] = {}
+        self.changed = anyio.Event()
+        self.cancelled: list[str] = []
+        self.most = 0
+
+    async def put_object(self, *, Key: str, **_: Any) -> dict[str, Any]:  # noqa: N803
+        let_go = self.under_way[Key] = anyio.Event()
+        self.most = max(self.most, len(self.under_way))
+        self.changed.set()
+        try:
+            await let_go.wait()
+        except BaseException:
+            self.cancelled.append(Key)
+            raise
+        finally:
+            del self.under_way[Key]
+        return {"DeltaGliderInfo": {"OriginalSize": 1, "StoredSize": 1}}
+
+    async def until(self, keys: set[str]) -> None:
+        while self.under_way.keys() != keys:
+            self.changed = anyio.Event()
+            await self.changed.wait()
+
+
+class Instant:
+    """A client whose puts end at once."""
+
+    def __init__(self) -> None:
+        self.keys: list[str] = []
+
+    async def put_object(self, *, Key: str, progress: Any, **_: Any) -> dict[str, Any]:  # noqa: N803
+        await anyio.lowlevel.checkpoint()
+        self.keys.append(Key)
+        progress("sending", 1)
+        if "bad" in Key:
+            raise StorageIOError(f"put {Key}: broken")
+        return {"DeltaGliderInfo": {"OriginalSize": 10, "StoredSize": 4}}
+
+
+async def test_the_first_of_a_new_deltaspace_goes_first_and_then_all_at_once() -> None:
+    gate = Gate()
+    actions = [put("x/1.zip"), put("x/2.zip"), put("x/3.zip"), put("y/1.zip")]
+    async with anyio.create_task_group() as group:
+        group.start_soon(events, gate, actions)
+        await gate.until({"x/1.zip", "y/1.zip"})
+        gate.under_way["x/1.zip"].set()
+        await gate.until({"x/2.zip", "x/3.zip", "y/1.zip"})
+        for let_go in gate.under_way.values():
+            let_go.set()
+
+
+async def test_concurrency_is_bounded() -> None:
+    gate = Gate()
+    async with anyio.create_task_group() as group:
+
+        async def go() -> None:
+            await events(gate, [put(f"{number}.txt") for number in range(20)], concurrency=3)
+            group.cancel_scope.cancel()
+
+        group.start_soon(go)
+        while True:
+            await gate.until(set(gate.under_way) or {"none yet"}) if gate.under_way else await gate.changed.wait()
+            for let_go in list(gate.under_way.values()):
+                let_go.set()
+            await anyio.lowlevel.checkpoint()
+    assert gate.most == 3
+
+
+async def test_one_failing_object_does_not_stop_the_others() -> None:
+    client = Instant()
+    refused = Refusal("upload", "odd", InvalidRequestError("no"))
+    happened = await events(client, [put("1.txt"), put("bad.txt"), refused, put("x/bad.zip"), put("x/2.zip")])
+    failed = {event.action: str(event.error) for event in happened if isinstance(event, Failed)}
+    assert failed == {put("bad.txt"): "put bad.txt: broken", put("x/bad.zip"): "put x/bad.zip: broken", refused: "no"}
+    assert {event.action for event in happened if isinstance(event, Finished)} == {put("1.txt"), put("x/2.zip")}
+    assert Started(refused) not in happened
+
+
+async def test_each_object_starts_advances_and_finishes_in_this_order() -> None:
+    happened = await events(Instant(), [put("a.txt", 10)])
+    assert [type(event) for event in happened if not isinstance(event, Planned)] == [Started, Advanced, Finished]
+    assert [event for event in happened if isinstance(event, Planned)] == [Planned(1, 10, complete=True)]
+    (finished,) = (event for event in happened if isinstance(event, Finished))
+    assert (finished.summary.original_size, finished.summary.stored_size, finished.summary.saved) == (10, 4, 6)
+
+
+async def test_ten_thousand_objects_are_read_only_so_far_ahead() -> None:
+    ahead = done = most = 0
+
+    async def counted() -> AsyncGenerator[Action, None]:
+        nonlocal ahead, most
+        for number in range(10_000):
+            ahead += 1
+            most = max(most, ahead - done)
+            yield put(f"{number}.txt")
+
+    async with aclosing(transfer(cast("DeltaGliderClient", Instant()), counted(), lookahead=50)) as happening:
+        async for event in happening:
+            done += isinstance(event, Finished)
+    assert done == 10_000
+    assert most <= 50 + 10 + 4 * 10 + 10  # read ahead, under way, told but not yet taken
+
+
+async def test_an_error_of_the_plan_is_raised_after_what_was_planned() -> None:
+    async def broken() -> AsyncGenerator[Action, None]:
+        yield put("1.txt")
+        yield put("2.txt")
+        raise StorageIOError("the listing broke off")
+
+    client = Instant()
+    happened: list[Event] = []
+    with pytest.raises(StorageIOError, match="broke off"):
+        async with aclosing(transfer(cast("DeltaGliderClient", client), broken())) as happening:
+            async for event in happening:
+                happened.append(event)  # noqa: PERF401, what happened before the error counts
+    assert client.keys == ["1.txt", "2.txt"]
+    assert sum(isinstance(event, Finished) for event in happened) == 2
+
+
+async def test_stopping_early_cancels_what_is_under_way_and_closes_the_plan() -> None:
+    gate = Gate()
+    closed = False
+
+    async def endless() -> AsyncGenerator[Action, None]:
+        nonlocal closed
+        try:
+            number = 0
+            while True:
+                yield put(f"{number}.txt")
+                number += 1
+        finally:
+            closed = True
+
+    started = 0
+    async with aclosing(transfer(cast("DeltaGliderClient", gate), endless(), concurrency=2, lookahead=5)) as happening:
+        async for event in happening:
+            started += isinstance(event, Started)
+            if started == 2:
+                await gate.until({"0.txt", "1.txt"})
+                break
+    assert sorted(gate.cancelled) == ["0.txt", "1.txt"]
+    assert closed
+
+
+async def test_cancelling_the_consumer_cancels_the_transfer() -> None:
+    gate = Gate()
+    with anyio.CancelScope() as scope:
+        async with aclosing(transfer(cast("DeltaGliderClient", gate), plan([put("1.txt")]))) as happening:
+            async for event in happening:
+                if isinstance(event, Started):
+                    await gate.until({"1.txt"})
+                    scope.cancel()
+    assert gate.cancelled == ["1.txt"]
+
+
+@pytest.fixture
+async def client(s3_endpoint: str) -> AsyncIterator[DeltaGliderClient]:
+    async with create_client(endpoint_url=s3_endpoint) as ready:
+        yield ready
+
+
+async def test_a_new_folder_gets_one_reference_and_every_byte_comes_back(
+    client: DeltaGliderClient, bucket: str, tmp_path: Path
+) -> None:
+    base = os.urandom(50_000)
+    contents = {f"app-{number}.zip": base + bytes([number]) * number for number in range(8)} | {"empty.zip": b""}
+    for name, content in contents.items():
+        (tmp_path / name).write_bytes(content)
+    uploads = [
+        Upload(tmp_path / name, bucket, f"r/{name}", len(contents[name]), None, PutOptions()) for name in contents
+    ]
+    happened = await events(client, uploads)
+    assert not [event for event in happened if isinstance(event, Failed)]
+    stored = sum(event.summary.stored_size or 0 for event in happened if isinstance(event, Finished))
+    assert stored < 2 * len(base)  # with eight references, or whole files, it would be more
+
+    out = tmp_path / "out"
+    modified = datetime(2024, 5, 6, tzinfo=UTC)
+    downloads = [Download(bucket, f"r/{name}", out / "deep" / name, out, None, modified) for name in contents]
+    happened = await events(client, downloads)
+    assert not [event for event in happened if isinstance(event, Failed)]
+    assert sum(isinstance(event, Finished) for event in happened) == 9
+    assert {path.name: path.read_bytes() for path in (out / "deep").iterdir()} == contents
+    assert (out / "deep" / "empty.zip").stat().st_mtime == modified.timestamp()
+
+
+async def test_a_copy_keeps_bytes_type_and_metadata(client: DeltaGliderClient, bucket: str) -> None:
+    content = os.urandom(20_000)
+    await client.put_object(Bucket=bucket, Key="a/1.zip", Body=content, ContentType="x/y", Metadata={"owner": "me"})
+    (*_, finished) = await events(client, [Copy(bucket, "a/1.zip", bucket, "b/2.zip", None, PutOptions())])
+    assert isinstance(finished, Finished)
+    answer = await client.get_object(Bucket=bucket, Key="b/2.zip")
+    async with answer["Body"] as body:
+        assert await body.read() == content
+    assert (answer["ContentType"], answer["Metadata"]) == ("x/y", {"owner": "me"})
+
+
+async def test_a_delete_removes_the_key_alone(client: DeltaGliderClient, bucket: str) -> None:
+    for key in ("a/1.zip", "a/1.zip.txt", "a/1.zi"):
+        await client.put_object(Bucket=bucket, Key=key, Body=b"x" * 100)
+    (*_, finished) = await events(client, [Delete(bucket, "a/1.zip")])
+    assert isinstance(finished, Finished)
+    page = await client.list_objects_v2(Bucket=bucket)
+    assert [entry["Key"] for entry in page["Contents"]] == ["a/1.zi", "a/1.zip.txt"]
+
+
+async def test_a_file_is_not_written_where_a_folder_or_a_link_is(
+    client: DeltaGliderClient, bucket: str, tmp_path: Path
+) -> None:
+    await client.put_object(Bucket=bucket, Key="k", Body=b"x")
+    root, outside = tmp_path / "root", tmp_path / "outside"
+    (root / "folder").mkdir(parents=True)
+    outside.mkdir()
+    (root / "link").symlink_to(outside)
+    downloads = [Download(bucket, "k", root / name / "k", root, 1, None) for name in ("link",)]
+    downloads.append(Download(bucket, "k", root / "folder", root, 1, None))
+    failed = [event for event in await events(client, downloads) if isinstance(event, Failed)]
+    assert len(failed) == 2
+    assert not list(outside.iterdir())
+    assert not list((root / "folder").iterdir())

@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+from tests.cli.conftest import DG
+
+from deltaglider_async import __version__
+
+COMMANDS = ["cp", "ls", "rm", "stats", "verify"]
+
+
+def test_version_prints_name_and_version() -> None:
+    result = subprocess.run([*DG, "--version"], capture_output=True, text=True, check=True)
+    assert result.stdout == f"deltaglider-async {__version__}\n"
+
+
+@pytest.mark.parametrize("option", ["--version", "--help"])
+def test_nothing_heavy_is_imported_to_print_a_few_lines(option: str) -> None:
+    program = (
+        "import sys\n"
+        "from deltaglider_async.cli.main import run\n"
+        f"sys.argv = ['dg', {option!r}]\n"
+        "try: run()\n"
+        "except SystemExit: pass\n"
+        "print(*sys.modules)"
+    )
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    modules = set(result.stdout.splitlines()[-1].split())
+    heavy = {"aioboto3", "aiobotocore", "botocore", "boto3", "pydantic", "cryptography"}
+    assert not modules & heavy
+    assert "deltaglider_async.cli.main" in modules
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_starts_with_three_examples(command: str) -> None:
+    result = subprocess.run([*DG, command, "--help"], capture_output=True, text=True, check=True)
+    lines = [line.strip() for line in result.stdout.splitlines() if line.strip()]
+    assert lines[1] == "Examples:"
+    assert [line.split()[:2] for line in lines[2:5]] == [["dg", command]] * 3
+
+
+def test_every_command_is_listed_with_what_it_does() -> None:
+    result = subprocess.run([*DG, "--help"], capture_output=True, text=True, check=True)
+    listed = result.stdout.partition("Commands:")[2]
+    for command in [*COMMANDS, "demo"]:
+        assert any(line.split()[:1] == [command] and len(line.split()) > 2 for line in listed.splitlines())
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["cp", "a", "b"],
+        ["cp", "-", "s3://bucket/"],
+        ["cp", "-r", "-", "s3://bucket/a"],
+        ["cp", "s3://bucket", "."],
+        ["cp", "s3:///key", "."],
+        ["cp", "s3://bucket/a", "s3://bucket/a"],
+        ["cp", "s3://bucket/p/a", "s3://bucket/p/"],
+        ["cp", "-r", "s3://bucket/p", "s3://bucket/p/q"],
+        ["cp", "--max-ratio", "2", "a", "s3://bucket/a"],
+        ["cp", "--concurrency", "0", "a", "s3://bucket/a"],
+        ["rm", "s3://bucket"],
+        ["rm", "bucket/key"],
+        ["verify", "s3://bucket"],
+        ["stats", "--quick", "--detailed", "bucket"],
+    ],
+)
+def test_what_cannot_be_meant_is_a_usage_error(arguments: list[str]) -> None:
+    result = subprocess.run([*DG, *arguments], capture_output=True, text=True, check=False)
+    assert result.returncode == 2
+    assert "Traceback" not in result.stderr
+    assert result.stderr

@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import json
+import os
+from hashlib import sha256
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.cli.conftest import Put, Run
+    from types_boto3_s3 import S3Client
+
+CONTENT = os.urandom(30_000)
+
+
+@pytest.fixture
+def filled(put: Put, bucket: str) -> str:
+    """Two releases of 30,000 bytes and a text of 100."""
+    put(bucket, {"rel/1.zip": CONTENT, "rel/2.zip": CONTENT, "a.txt": b"x" * 100})
+    return bucket
+
+
+@pytest.mark.parametrize("form", ["{}", "s3://{}", "s3://{}/"])
+def test_json_has_the_keys_that_scripts_read(dg: Run, filled: str, form: str) -> None:
+    found = json.loads(dg("stats", form.format(filled), "--json").stdout)
+    assert found["bucket"] == filled
+    assert (found["object_count"], found["delta_objects"], found["direct_objects"]) == (3, 2, 1)
+    assert found["total_size"] == 60_100
+    assert 30_000 < found["compressed_size"] < 33_000
+    assert found["space_saved"] == found["total_size"] - found["compressed_size"]
+    assert found["average_compression_ratio"] == pytest.approx(found["space_saved"] / found["total_size"])
+
+
+def test_a_prefix_limits_the_statistics(dg: Run, filled: str) -> None:
+    assert json.loads(dg("stats", f"s3://{filled}/rel/", "--json").stdout)["object_count"] == 2
+
+
+def test_a_table_for_people(dg: Run, filled: str) -> None:
+    result = dg("stats", filled)
+    assert (result.returncode, result.stderr) == (0, b"")
+    lines = {
+        line.strip("│ ").split("│")[0].strip(): line for line in result.stdout.decode().splitlines() if "│" in line
+    }
+    assert lines["original size"].split("│")[2].strip() == "60.1 kB"
+    assert lines["saved"].split("│")[2].strip().endswith("%)")
+
+
+def test_verify_prints_json(dg: Run, filled: str) -> None:
+    result = dg("verify", f"s3://{filled}/rel/2.zip")
+    found = json.loads(result.stdout)
+    assert result.returncode == 0
+    assert found["valid"] is True
+    assert found["expected_sha256"] == found["actual_sha256"] == sha256(CONTENT).hexdigest()
+    assert found["message"]
+
+
+def test_verify_of_a_damaged_object_is_exit_code_1(dg: Run, filled: str, s3: S3Client) -> None:
+    key = "rel/2.zip.delta"
+    stored = s3.get_object(Bucket=filled, Key=key)
+    damaged = bytearray(stored["Body"].read())
+    damaged[-1] ^= 1
+    s3.put_object(Bucket=filled, Key=key, Body=bytes(damaged), Metadata=stored["Metadata"])
+    result = dg("verify", f"s3://{filled}/rel/2.zip")
+    found = json.loads(result.stdout)
+    assert (result.returncode, found["valid"], result.stderr) == (1, False, b"")
+    assert found["expected_sha256"] == sha256(CONTENT).hexdigest()
+    assert found["actual_sha256"] != found["expected_sha256"]
+
+
+def test_verify_of_a_missing_object_is_an_error(dg: Run, bucket: str) -> None:
+    result = dg("verify", f"s3://{bucket}/nothing")
+    assert (result.returncode, result.stdout) == (1, b"")
+    assert result.stderr.startswith(b"dg: ")
