@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
+import logging
 import math
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
@@ -11,12 +13,15 @@ from typing import Any
 
 import aiohttp
 import anyio
+from botocore.exceptions import BotoCoreError, ClientError
 
 from deltaglider_async.errors import InvalidRequestError, NotFoundError, PreconditionFailedError, StorageIOError
-from deltaglider_async.store.errors import is_missing_key, translated
+from deltaglider_async.store.errors import code_of, is_missing_key, translated
 from deltaglider_async.streams import CHUNK, Chunks
 from deltaglider_async.streams.chunks import rechunk
 from deltaglider_async.streams.digest import base64_sha256
+
+_log = logging.getLogger(__name__)
 
 #: Up to here an object is sent as one PutObject. One request holds at most this much in memory.
 LARGEST_SINGLE_PUT = 16 * CHUNK
@@ -116,18 +121,38 @@ class Store:
     async def _put_parts(self, arguments: Response, first: bytes, second: bytes, rest: Chunks) -> Response:
         # A checksum of the whole says nothing about parts; S3 computes those of the parts itself.
         arguments = {name: value for name, value in arguments.items() if not name.startswith("Checksum")}
-        created = await self.s3.create_multipart_upload(**self.accepted("CreateMultipartUpload", arguments))
-        arguments["UploadId"] = created["UploadId"]
+        creating = asyncio.ensure_future(
+            self.s3.create_multipart_upload(**self.accepted("CreateMultipartUpload", arguments))
+        )
         try:
+            # Not given up when this is cancelled: an upload whose id never arrived could not be aborted.
+            arguments["UploadId"] = (await asyncio.shield(creating))["UploadId"]
             parts = await self._send_parts(arguments, first, second, rest)
             completed: Response = await self.s3.complete_multipart_upload(
                 **self.accepted("CompleteMultipartUpload", {**arguments, "MultipartUpload": {"Parts": parts}})
             )
         except BaseException:
             with anyio.move_on_after(_ABORT_SECONDS, shield=True):
-                await self.s3.abort_multipart_upload(**self.accepted("AbortMultipartUpload", arguments))
+                await self._abort(arguments, creating)
             raise
         return completed
+
+    async def _abort(self, arguments: Response, creating: asyncio.Future[Response]) -> None:
+        await asyncio.wait((creating,))
+        if creating.cancelled() or creating.exception() is not None:
+            return
+        arguments["UploadId"] = creating.result()["UploadId"]
+        try:
+            await self.s3.abort_multipart_upload(**self.accepted("AbortMultipartUpload", arguments))
+        except (BotoCoreError, ClientError) as error:  # what made us abort is the error to raise
+            if code_of(error) != "NoSuchUpload":
+                _log.warning(
+                    "cannot abort the multipart upload %s of s3://%s/%s: %s. Abort it later, or by a lifecycle rule.",
+                    arguments["UploadId"],
+                    arguments["Bucket"],
+                    arguments["Key"],
+                    error,
+                )
 
     async def _send_parts(self, arguments: Response, first: bytes, second: bytes, rest: Chunks) -> list[Response]:
         finished: dict[int, Response] = {}
