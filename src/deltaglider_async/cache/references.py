@@ -26,7 +26,7 @@ from deltaglider_async.errors import (
     LocalIOError,
 )
 from deltaglider_async.settings import MIB, Settings
-from deltaglider_async.streams.threads import in_thread, until
+from deltaglider_async.streams.threads import in_thread, until, until_done
 
 _log = logging.getLogger(__name__)
 
@@ -274,15 +274,27 @@ class ReferenceCache:
                 plain.write(piece)
 
         await in_thread(plain.open)
-        async for chunk in chunks:
-            size += len(chunk)
-            if size > limit:
-                return None
-            gathered.append(chunk)
-            waiting += len(chunk)
-            if waiting >= _GATHERED:
-                await in_thread(write, gathered)
-                gathered, waiting = [], 0
+        writing: asyncio.Future[None] | None = None  # one at a time, while the next chunks are fetched
+        try:
+            async for chunk in chunks:
+                size += len(chunk)
+                if size > limit:
+                    break
+                gathered.append(chunk)
+                waiting += len(chunk)
+                if waiting >= _GATHERED:
+                    if writing is not None:
+                        await writing
+                    writing = asyncio.ensure_future(in_thread(write, gathered))
+                    gathered, waiting = [], 0
+        except BaseException:
+            if writing is not None:
+                await until_done(writing)
+            raise
+        if writing is not None:
+            await writing
+        if size > limit:
+            return None
         await in_thread(write, gathered)
         await in_thread(plain.freeze)
         return size, digest.hexdigest()

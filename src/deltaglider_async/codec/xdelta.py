@@ -12,11 +12,9 @@ from deltaglider_async.codec.vcdiff import LONGEST_HEADER, read_header
 from deltaglider_async.errors import DiffDecodeError, DiffEncodeError
 from deltaglider_async.streams import CHUNK, Chunks
 
-#: docs/benchmarks.md: level 3 without secondary compression is three times faster than the original's level 9,
-#: for deltas that are 1 to 1.5 % larger, and can be decoded by an xdelta3 built without lzma.
-LEVEL = ("-3", "-S", "none")
-#: What `dg-delta-cmd` records.
-COMMAND = "xdelta3 -e -D " + " ".join(LEVEL) + " -s reference.bin"
+#: Above this size of the reference, in bytes, level 1: twice as fast there, where indexing the reference is most of
+#: the work, for deltas about 2 % larger (docs/architecture.md, Talking to xdelta3).
+_LARGE = 64 * CHUNK
 
 
 class Reference(Protocol):
@@ -35,6 +33,15 @@ class Reference(Protocol):
         """The descriptor that must be inherited, if any."""
 
 
+def level(reference_size: int) -> tuple[str, ...]:
+    """Options for how hard the encoder tries, by the size of the reference in bytes.
+
+    Level 3 is three times faster than the original's 9, for deltas 1 to 1.5 % larger. No secondary compression: it
+    costs more time than it saves bytes, and an xdelta3 built without lzma can decode what we write.
+    """
+    return ("-1" if reference_size > _LARGE else "-3", "-S", "none")
+
+
 async def encode(reference: Reference, body: Chunks, *, program: str = "xdelta3") -> Chunks:
     """The delta of `body` against `reference`. No two deltas are the same bytes, not even of the same input.
 
@@ -43,7 +50,7 @@ async def encode(reference: Reference, body: Chunks, *, program: str = "xdelta3"
     # -D: never decompress the input with outside programs. -A: a nonce in place of local file names.
     nonce = secrets.token_hex(8)
     window = str(_source_window(reference.size))
-    argv = (program, "-e", "-c", "-q", "-D", f"-A={nonce}", *LEVEL, "-B", window, "-s", reference.path)
+    argv = (program, "-e", "-c", "-q", "-D", f"-A={nonce}", *level(reference.size), "-B", window, "-s", reference.path)
     try:
         async with aclosing(stream_through(argv, _inherited(reference), body)) as delta:
             async for chunk in delta:

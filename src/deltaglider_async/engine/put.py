@@ -327,7 +327,7 @@ async def _encode(
         ref_sha256=lease.sha256,
         original_name=request.name,
         delta_size=spool.size,
-        delta_cmd=xdelta.COMMAND,
+        delta_cmd=" ".join(("xdelta3 -e -D", *xdelta.level(lease.size), "-s reference.bin")),
         note=note,
     ).encode(tool=engine.tool)
     if not meta.fits(metadata | dict(request.metadata)):

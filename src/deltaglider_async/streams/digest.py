@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 from contextlib import aclosing
 
 from deltaglider_async.streams import CHUNK, Chunks
-from deltaglider_async.streams.threads import in_thread
 
 
 class Digest:
     """SHA-256 and size of all bytes that went through `update`.
 
-    Small chunks are collected, so that one hop to a thread hashes at least a megabyte. Nothing may change
-    a chunk after it was passed in.
+    Small chunks are collected, so that one hop to a thread hashes at least a megabyte, while the next ones
+    are fetched. Nothing may change a chunk after it was passed in.
     """
 
     def __init__(self) -> None:
@@ -22,6 +22,8 @@ class Digest:
         self._hash = hashlib.sha256()
         self._pending: list[bytes] = []
         self._pending_size = 0
+        # At most one: hashing goes in order, and what waits for it is bounded.
+        self._hashing: asyncio.Future[None] | None = None
 
     async def update(self, chunk: bytes) -> None:
         """Take the next bytes of the stream."""
@@ -29,24 +31,25 @@ class Digest:
         self._pending.append(chunk)
         self._pending_size += len(chunk)
         if self._pending_size >= CHUNK:
-            await self._flush()
+            await self._finish()
+            pending, self._pending, self._pending_size = self._pending, [], 0
+            self._hashing = asyncio.get_running_loop().run_in_executor(None, self._hash_all, pending)
 
     async def hexdigest(self) -> str:
         """The digest of everything so far, in lower-case hex."""
-        if self._pending_size > 64 * 1024:
-            await self._flush()
-        else:
-            self._hash_pending()
+        await self._finish()
+        self._hash_all(self._pending)  # less than a megabyte
+        self._pending, self._pending_size = [], 0
         return self._hash.hexdigest()
 
-    async def _flush(self) -> None:
-        await in_thread(self._hash_pending)
+    async def _finish(self) -> None:
+        if self._hashing is not None:
+            await asyncio.shield(self._hashing)
+            self._hashing = None
 
-    def _hash_pending(self) -> None:
-        for chunk in self._pending:
+    def _hash_all(self, chunks: list[bytes]) -> None:
+        for chunk in chunks:
             self._hash.update(chunk)
-        self._pending.clear()
-        self._pending_size = 0
 
 
 async def digested(chunks: Chunks, digest: Digest) -> Chunks:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING, TypeVar, TypeVarTuple, Unpack
+from typing import TYPE_CHECKING, Any, TypeVar, TypeVarTuple, Unpack
 
 import anyio
 
@@ -41,13 +41,19 @@ async def in_thread(function: Callable[[Unpack[Ts]], T], *args: *Ts, stop: threa
     except asyncio.CancelledError:
         if stop is not None:
             stop.set()
-        with anyio.CancelScope(shield=True):
-            while not work.done():
-                with suppress(asyncio.CancelledError):
-                    await asyncio.wait((work,))
-        work.exception()  # looked at, so that asyncio does not report it
+        await until_done(work)
         raise
     return work.result()
+
+
+async def until_done(work: asyncio.Future[Any]) -> None:
+    """Wait for the end of some work, whatever cancellation comes meanwhile. Its result or error is dropped."""
+    with anyio.CancelScope(shield=True):
+        while not work.done():
+            with suppress(asyncio.CancelledError):
+                await asyncio.wait((work,))
+    if not work.cancelled():
+        work.exception()  # looked at, so that asyncio does not report it
 
 
 def until(stop: threading.Event, items: Iterable[T]) -> Iterator[T]:
