@@ -8,6 +8,7 @@ from collections.abc import Generator
 from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from deltaglider_async.cache import ReferenceCache
 from deltaglider_async.client import DeltaGliderClient
@@ -21,6 +22,7 @@ from deltaglider_async.streams.threads import in_thread
 
 if TYPE_CHECKING:
     import aioboto3
+    from botocore.config import Config
 
 #: What `aioboto3.Session` takes; everything else goes to its `client("s3")`.
 _SESSION_ARGUMENTS = frozenset(
@@ -117,41 +119,43 @@ class OpenClient:
         """Everything that reads files: modules, profiles, certificates, service descriptions.
 
         A first client is made in this thread and thrown away. What it read is remembered by the session, so that
-        the real one, made in the caller's loop, reads nothing and does not block it.
+        the real one, made in the caller's loop, reads nothing and does not block it. It also knows the endpoint,
+        wherever that was set.
         """
 
-        async def read_everything() -> None:
-            async with session.client("s3", **arguments):
-                pass
+        async def read_everything() -> str:
+            async with session.client("s3", **arguments) as client:
+                return str(client.meta.endpoint_url)
 
         session = self._session or self._make_session()
-        arguments = self._client_arguments(session)
-        asyncio.run(read_everything())
-        return session, arguments
+        arguments = {name: value for name, value in self._aws.items() if name not in _SESSION_ARGUMENTS}
+        arguments["region_name"] = self._aws.get("region_name") or session.region_name or "us-east-1"
+        config = _default_config(session, asyncio.run(read_everything()))
+        if arguments.get("config") is not None:
+            config = config.merge(arguments["config"])
+        return session, {**arguments, "config": config}
 
     def _make_session(self) -> aioboto3.Session:
         import aioboto3
 
         return aioboto3.Session(**{name: value for name, value in self._aws.items() if name in _SESSION_ARGUMENTS})
 
-    def _client_arguments(self, session: aioboto3.Session) -> dict[str, Any]:
-        from botocore.config import Config
 
-        arguments = {name: value for name, value in self._aws.items() if name not in _SESSION_ARGUMENTS}
-        region = self._aws.get("region_name") or session.region_name or "us-east-1"
-        endpoint = (
-            arguments.get("endpoint_url") or os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
-        )
-        options: dict[str, Any] = {"max_pool_connections": _CONNECTIONS}
-        if "AWS_RETRY_MODE" not in os.environ and "AWS_MAX_ATTEMPTS" not in os.environ:
-            options["retries"] = {"mode": "standard", "total_max_attempts": 5}
-        if endpoint and "AWS_REQUEST_CHECKSUM_CALCULATION" not in os.environ:
-            # Several other S3 services refuse botocore's newer headers.
-            options |= {
-                "request_checksum_calculation": "when_required",
-                "response_checksum_validation": "when_required",
-            }
-        config = Config(**options)
-        if arguments.get("config") is not None:
-            config = config.merge(arguments["config"])
-        return {**arguments, "region_name": region, "config": config}
+def _default_config(session: aioboto3.Session, endpoint: str) -> Config:
+    """What we choose where the user did not: neither in the environment nor in the profile."""
+    from botocore.config import Config
+
+    profile: dict[str, Any] = session._session.get_scoped_config()
+
+    def chosen(*names: str) -> bool:
+        return any(name in profile or f"AWS_{name.upper()}" in os.environ for name in names)
+
+    options: dict[str, Any] = {"max_pool_connections": _CONNECTIONS}
+    if not chosen("retry_mode", "max_attempts"):
+        options["retries"] = {"mode": "standard", "total_max_attempts": 5}
+    if not (urlsplit(endpoint).hostname or "").endswith((".amazonaws.com", ".amazonaws.com.cn")):
+        # Several other S3 services refuse botocore's newer headers.
+        for name in ("request_checksum_calculation", "response_checksum_validation"):
+            if not chosen(name):
+                options[name] = "when_required"
+    return Config(**options)

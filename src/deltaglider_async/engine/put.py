@@ -182,9 +182,11 @@ async def _put_candidate(engine: Engine, request: PutRequest) -> PutResult:
     access = access_only(request.arguments)
     reference_key = keys.reference_key(keys.deltaspace(request.key))
     for _ in range(_ATTEMPTS):
-        plain, (reference, exists) = await _look(engine, request, reference_key, access)
-        if plain:
+        plain, delta, (reference, exists) = await _look(engine, request, reference_key, access)
+        if plain is not None:
             refused = _Refused("a plain form of this key exists")
+        elif delta is not None and not meta.is_delta(delta.get("Metadata", {})):
+            refused = _Refused(f"{where(request.bucket, keys.delta_key(request.key))} is an object of another tool")
         elif exists and reference is None:
             refused = _Refused(f"{where(request.bucket, reference_key)} is not a reference of ours")
         else:
@@ -206,21 +208,21 @@ async def _put_candidate(engine: Engine, request: PutRequest) -> PutResult:
 
 async def _look(
     engine: Engine, request: PutRequest, reference_key: str, access: Response
-) -> tuple[bool, tuple[Reference | None, bool]]:
-    """Whether a plain form exists, and the reference; asked for side by side."""
-    plain = False
+) -> tuple[Response | None, Response | None, tuple[Reference | None, bool]]:
+    """The plain form, the delta form and the reference, asked for side by side."""
+    heads: dict[str, Response | None] = {}
     reference: tuple[Reference | None, bool] = (None, False)
 
-    async def look_plain() -> None:
-        nonlocal plain
-        plain = await engine.store.head(request.bucket, request.key, access) is not None
+    async def look(key: str) -> None:
+        heads[key] = await engine.store.head(request.bucket, key, access)
 
     async def look_reference() -> None:
         nonlocal reference
         reference = await engine.reference(request.bucket, reference_key, access)
 
-    await concurrently(look_plain, look_reference)
-    return plain, reference
+    delta_key = keys.delta_key(request.key)
+    await concurrently(lambda: look(request.key), lambda: look(delta_key), look_reference)
+    return heads[request.key], heads[delta_key], reference
 
 
 async def _put_against(engine: Engine, request: PutRequest, reference: Reference) -> PutResult | _Refused | None:

@@ -145,7 +145,9 @@ def plain_metadata(name: str, sha256: str, size: int, now: datetime | None = Non
 
 def recorded_sha256(metadata: Mapping[str, str]) -> str | None:
     """The SHA-256 that a reference's or a plain object's metadata records, in hex."""
-    value = (metadata.get("dg-file-sha256") or metadata.get("dg_file_sha256") or "").lower()
+    lowered = {key.lower(): value for key, value in metadata.items()}
+    # No bare spelling here: of a plain object, that is the user's own metadata.
+    value = (lowered.get("dg-file-sha256") or lowered.get("dg_file_sha256") or "").lower()
     return value if _SHA256.fullmatch(value) else None
 
 
