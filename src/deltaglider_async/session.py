@@ -8,7 +8,6 @@ from collections.abc import Generator
 from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from deltaglider_async.cache import ReferenceCache
 from deltaglider_async.client import DeltaGliderClient
@@ -16,6 +15,7 @@ from deltaglider_async.engine.core import Engine
 from deltaglider_async.errors import ConfigurationError
 from deltaglider_async.format.metadata import TOOL
 from deltaglider_async.settings import LogLevel, Settings, configure_logging
+from deltaglider_async.store.conditions import is_aws
 from deltaglider_async.store.errors import translated
 from deltaglider_async.store.s3 import Store
 from deltaglider_async.streams.threads import in_thread
@@ -153,7 +153,7 @@ def _default_config(session: aioboto3.Session, endpoint: str) -> Config:
     options: dict[str, Any] = {"max_pool_connections": _CONNECTIONS}
     if not chosen("retry_mode", "max_attempts"):
         options["retries"] = {"mode": "standard", "total_max_attempts": 5}
-    if not (urlsplit(endpoint).hostname or "").endswith((".amazonaws.com", ".amazonaws.com.cn")):
+    if not is_aws(endpoint):
         # Several other S3 services refuse botocore's newer headers.
         for name in ("request_checksum_calculation", "response_checksum_validation"):
             if not chosen(name):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +13,7 @@ from deltaglider_async.errors import IntegrityMismatchError
 from deltaglider_async.format import keys
 from deltaglider_async.format.metadata import TOOL, DeltaMetadata, recorded_sha256
 from deltaglider_async.settings import MIB, Settings
+from deltaglider_async.store.conditions import Conditions
 from deltaglider_async.store.s3 import Store, body_chunks
 from deltaglider_async.streams import Chunks
 from deltaglider_async.streams.budget import ByteBudget
@@ -51,9 +52,11 @@ class Engine:
     max_ratio: float = 0.5
     puts: ByteBudget = field(init=False)
     gets: ByteBudget = field(init=False)
+    conditions: Conditions = field(init=False)
     _known: OrderedDict[tuple[str, str, str], int] = field(default_factory=OrderedDict, init=False)
 
     def __post_init__(self) -> None:
+        self.conditions = Conditions(self.store)
         self.puts = ByteBudget(self.settings.memory_mb * MIB)
         self.gets = ByteBudget(self.settings.memory_mb * MIB)
 
@@ -68,6 +71,29 @@ class Engine:
         size = int(response["ContentLength"])
         self._remember((bucket, key, sha256), size)
         return Reference(bucket, key, sha256, size, encryption_of(response)), True
+
+    async def find_reference(
+        self, bucket: str, space: str, arguments: Mapping[str, Any]
+    ) -> tuple[Reference | None, bool]:
+        """The reference that new deltas of a deltaspace are made against, and whether any object is there.
+
+        On endpoints that may not keep conditions, where there is no `reference.bin`, the oldest of those that are
+        kept under their digest.
+        """
+        reference, exists = await self.reference(bucket, keys.reference_key(space), arguments)
+        if exists or self.conditions.trusted:
+            return reference, exists
+        listed = access_only(arguments) | {"Prefix": keys.addressed_references(space)}
+        found: list[tuple[Any, str]] = []
+        async with aclosing(self.store.pages(bucket, listed)) as pages:
+            async for page in pages:
+                items = page.get("Contents", ())
+                found += [(item["LastModified"], item["Key"]) for item in items if keys.is_addressed(item["Key"])]
+        for _, key in sorted(found):
+            reference, _ = await self.reference(bucket, key, arguments)
+            if reference is not None:
+                return reference, True
+        return None, False
 
     async def reference_of(
         self, bucket: str, stored_key: str, delta: DeltaMetadata, arguments: Mapping[str, Any]

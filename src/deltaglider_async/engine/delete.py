@@ -22,7 +22,7 @@ async def delete(engine: Engine, bucket: str, key: str, arguments: Mapping[str, 
     Raises `InvalidRequestError` for a reference that deltas use, and `PreconditionFailedError` where `IfMatch`
     is not the ETag of the object.
     """
-    if key.rpartition("/")[2] == keys.REFERENCE_NAME:
+    if keys.is_reference(key):
         await _refuse_used_reference(engine, bucket, key)
     heads: dict[str, Response | None] = {}
 
@@ -43,10 +43,17 @@ async def delete(engine: Engine, bucket: str, key: str, arguments: Mapping[str, 
     # A condition speaks of the object, which is the plain form where both exist; what is below it is leftover.
     condition = {name: arguments[name] for name in arguments if name.startswith("IfMatch")}
     plain_arguments = {name: value for name, value in arguments.items() if name not in condition}
+    if condition and not await engine.conditions.keeps(
+        bucket, keys.deltaspace(key), "DeleteObject", "IfMatch", access_only(arguments)
+    ):
+        raise InvalidRequestError(
+            f"cannot delete {where(bucket, key)} with IfMatch: this endpoint deletes whether it holds or not. "
+            "Nothing was deleted."
+        )
     response: Response = {}
     if condition and plain is not None:
         response = await engine.store.delete(bucket, key, arguments)
-        if delta is not None:
+        if delta is not None:  # it was leftover, and the condition is kept
             await engine.store.delete_if_unchanged(bucket, delta_key, delta["ETag"], access_only(arguments))
     else:
         if delta is not None:
@@ -71,7 +78,7 @@ def _is_delta(head: Response | None) -> bool:
 
 
 async def _refuse_used_reference(engine: Engine, bucket: str, key: str) -> None:
-    space = keys.deltaspace(key)
+    space = keys.reference_space(key)
     arguments = {"Prefix": f"{space}/" if space else "", "Delimiter": "/"}
     deltas = 0
     async for page in engine.store.pages(bucket, arguments):

@@ -9,8 +9,10 @@ one is the object and the delta is leftover. A put changes exactly one form, in 
   digests, write `<key>.delta`, then look whether the reference is still there with the same SHA-256. If it is
   gone, put it back; if it is another one, encode again. Only then is the put acknowledged.
 
-A reference is created with `If-None-Match: *` and never replaced; who loses the race uses the winner's. Nothing
-is sent before the delta is complete and proven. Nobody may break these rules, in this module or elsewhere.
+A reference is created with `If-None-Match: *` and never replaced; who loses the race uses the winner's. Where the
+endpoint does not keep that condition, it is written under a key that names its digest, which no race can overwrite
+with other bytes. Nothing is sent before the delta is complete and proven. Nobody may break these rules, in this
+module or elsewhere.
 """
 
 from __future__ import annotations
@@ -42,10 +44,13 @@ from deltaglider_async.format import keys
 from deltaglider_async.format import metadata as meta
 from deltaglider_async.format.candidates import MAGIC_LENGTH, compressed_stream, is_candidate
 from deltaglider_async.settings import LARGEST_REFERENCE
+from deltaglider_async.store.conditions import Condition
+from deltaglider_async.store.conditions import Operation as Call
 from deltaglider_async.store.errors import service_error
+from deltaglider_async.store.s3 import LARGEST_SINGLE_PUT
 from deltaglider_async.streams import Chunks
 from deltaglider_async.streams.digest import Digest, base64_sha256, digested
-from deltaglider_async.streams.source import Source, digest_of, replayable, same_again, settle
+from deltaglider_async.streams.source import Source, changed, digest_of, replayable, same_again, settle
 from deltaglider_async.streams.spool import Spool
 from deltaglider_async.types import Operation, Progress
 
@@ -120,6 +125,9 @@ class _TooLargeError(Exception):
 async def put(engine: Engine, request: PutRequest) -> PutResult:
     """Store an object. Raises what is in `errors`; the bucket then is as it was before."""
     keys.check_writable(request.bucket, request.key)
+    for condition in _CONDITIONS:
+        if request.arguments.get(condition) is not None:
+            await _require(engine, request, condition)
     meta.check_user_metadata(request.metadata)
     source = await settle(request.source, _IN_MEMORY)
     request = replace(request, source=source)
@@ -132,6 +140,27 @@ async def put(engine: Engine, request: PutRequest) -> PutResult:
         if not swap and (compression := await _compression(source)):
             return await _put_plain(engine, request, _Refused(f"it is a {compression} stream"))
         return await _put_candidate(engine, request)
+
+
+_CONDITIONS: tuple[Condition, ...] = ("IfNoneMatch", "IfMatch")
+
+
+async def _require(engine: Engine, request: PutRequest, condition: Condition) -> None:
+    """Raise where the caller's condition would be ignored by the endpoint."""
+    # A body of unknown size may be sent either way.
+    sizes = (0, LARGEST_SINGLE_PUT + 1) if request.source.size is None else (request.source.size,)
+    for size in sizes:
+        if not await _keeps(engine, request, size, condition):
+            raise InvalidRequestError(
+                f"cannot put {where(request.bucket, request.key)} with {condition}: this endpoint answers 200 whether "
+                "the condition holds or not. Nothing was stored."
+            )
+
+
+async def _keeps(engine: Engine, request: PutRequest, size: int, condition: Condition) -> bool:
+    operation: Call = "CompleteMultipartUpload" if size > LARGEST_SINGLE_PUT else "PutObject"
+    space = keys.deltaspace(request.key)
+    return await engine.conditions.keeps(request.bucket, space, operation, condition, access_only(request.arguments))
 
 
 async def _why_no_swap(engine: Engine, request: PutRequest) -> _Refused | None:
@@ -180,18 +209,18 @@ def _why_plain(request: PutRequest) -> _Refused | None:
 
 async def _put_candidate(engine: Engine, request: PutRequest) -> PutResult:
     access = access_only(request.arguments)
-    reference_key = keys.reference_key(keys.deltaspace(request.key))
+    space = keys.deltaspace(request.key)
     for _ in range(_ATTEMPTS):
-        plain, delta, (reference, exists) = await _look(engine, request, reference_key, access)
+        plain, delta, (reference, exists) = await _look(engine, request, space, access)
         if plain is not None:
             refused = _Refused("a plain form of this key exists")
         elif delta is not None and not meta.is_delta(delta.get("Metadata", {})):
             refused = _Refused(f"{where(request.bucket, keys.delta_key(request.key))} is an object of another tool")
         elif exists and reference is None:
-            refused = _Refused(f"{where(request.bucket, reference_key)} is not a reference of ours")
+            refused = _Refused(f"{where(request.bucket, keys.reference_key(space))} is not a reference of ours")
         else:
             if reference is None:
-                result = await _put_first(engine, request, reference_key)
+                result = await _put_first(engine, request, space)
             else:
                 result = await _put_against(engine, request, reference)
             if isinstance(result, PutResult):
@@ -201,13 +230,13 @@ async def _put_candidate(engine: Engine, request: PutRequest) -> PutResult:
             refused = result
         return await _put_plain(engine, request, refused)
     raise ReferenceCreationRaceError(
-        f"cannot put {where(request.bucket, request.key)}: {where(request.bucket, reference_key)} was created, removed "
-        f"or replaced {_ATTEMPTS} times meanwhile. Try again; if it stays, look for a tool that rewrites references."
+        f"cannot put {where(request.bucket, request.key)}: the reference of its folder was created, removed or "
+        f"replaced {_ATTEMPTS} times meanwhile. Try again; if it stays, look for a tool that rewrites references."
     )
 
 
 async def _look(
-    engine: Engine, request: PutRequest, reference_key: str, access: Response
+    engine: Engine, request: PutRequest, space: str, access: Response
 ) -> tuple[Response | None, Response | None, tuple[Reference | None, bool]]:
     """The plain form, the delta form and the reference, asked for side by side."""
     heads: dict[str, Response | None] = {}
@@ -218,7 +247,7 @@ async def _look(
 
     async def look_reference() -> None:
         nonlocal reference
-        reference = await engine.reference(request.bucket, reference_key, access)
+        reference = await engine.find_reference(request.bucket, space, access)
 
     delta_key = keys.delta_key(request.key)
     await concurrently(lambda: look(request.key), lambda: look(delta_key), look_reference)
@@ -246,7 +275,7 @@ async def _put_against(engine: Engine, request: PutRequest, reference: Reference
             return await _write_delta(engine, request, delta, reference, lease)
 
 
-async def _put_first(engine: Engine, request: PutRequest, reference_key: str) -> PutResult | _Refused | None:
+async def _put_first(engine: Engine, request: PutRequest, space: str) -> PutResult | _Refused | None:
     """The first file of a deltaspace: reference, and delta of itself; None if somebody else's reference came first."""
     size = request.source.size
     if size is None:
@@ -258,9 +287,12 @@ async def _put_first(engine: Engine, request: PutRequest, reference_key: str) ->
         engine.cache.draft(request.source.open(), limit=size) as lease,
     ):
         if lease is None:
-            raise InvalidRequestError(
-                f"cannot put {where(request.bucket, request.key)}: its source grew while it was read."
-            )
+            raise changed(request.source.name, f"it had {size:,} bytes when the put began, now more")
+        reference_key = keys.reference_key(space)
+        if not await _keeps(engine, request, lease.size, "IfNoneMatch"):
+            reference_key = keys.addressed_reference_key(space, lease.sha256)
+            if not keys.fits(reference_key):
+                return _Refused("the key of its reference would be too long")
         with Spool() as spool:
             own = replace(
                 request, source=Source(lambda: lease.chunks(), lease.size, rereadable=True, name=request.source.name)
@@ -279,6 +311,8 @@ async def _put_first(engine: Engine, request: PutRequest, reference_key: str) ->
 
 async def _create_reference(engine: Engine, request: PutRequest, key: str, lease: Lease) -> Reference | None:
     """Create a reference from a lease; None if there is one already."""
+    # A key that names its content needs no condition, and is used where none is kept.
+    condition = {} if keys.is_addressed(key) else {"IfNoneMatch": "*"}
     names = ("ServerSideEncryption", "SSEKMSKeyId", "SSEKMSEncryptionContext", "BucketKeyEnabled")
     arguments = {name: request.arguments[name] for name in names if name in request.arguments}
     try:
@@ -289,7 +323,7 @@ async def _create_reference(engine: Engine, request: PutRequest, key: str, lease
             lease.size,
             metadata=meta.reference_metadata(request.name, lease.sha256, tool=engine.tool),
             sha256=lease.sha256,
-            arguments={**arguments, **access_only(request.arguments), "IfNoneMatch": "*"},
+            arguments={**arguments, **access_only(request.arguments), **condition},
         )
     except PreconditionFailedError:
         return None
@@ -376,7 +410,7 @@ async def _write_delta(
 async def _put_plain(engine: Engine, request: PutRequest, refused: _Refused) -> PutResult:
     """Plain form. An older delta form is removed afterwards, if it is still the one that was seen before."""
     bucket, key, source, access = request.bucket, request.key, request.source, access_only(request.arguments)
-    delta_key = keys.delta_key(key)
+    delta_key, space = keys.delta_key(key), keys.deltaspace(key)
     delta = await engine.store.head(bucket, delta_key, access) if keys.fits(delta_key) else None
     if delta is not None and not meta.is_delta(delta.get("Metadata", {})):
         delta = None  # somebody else's object under a reserved name
@@ -404,8 +438,8 @@ async def _put_plain(engine: Engine, request: PutRequest, refused: _Refused) -> 
         sha256=sha256 or None,
         arguments=request.arguments,
     )
-    if delta is not None:
-        await engine.store.delete_if_unchanged(bucket, delta_key, delta["ETag"], access)
+    if delta is not None and await engine.conditions.keeps(bucket, space, "DeleteObject", "IfMatch", access):
+        await engine.store.delete_if_unchanged(bucket, delta_key, delta["ETag"], access)  # else it stays, hidden
     if not sha256:
         size, sha256 = sent.size, await sent.hexdigest()
     assert size is not None

@@ -19,7 +19,7 @@ from deltaglider_async.types import BucketStats, StatsMode
 class _Space:
     """Sums of one deltaspace. Sizes in bytes."""
 
-    reference: int = 0
+    references: list[int] = field(default_factory=list)
     deltas: int = 0
     stored: int = 0
     original: int = 0
@@ -34,8 +34,8 @@ class _Sums:
     spaces: dict[str, _Space] = field(default_factory=dict)
     unknown: list[str] = field(default_factory=list)
 
-    def space(self, key: str) -> _Space:
-        return self.spaces.setdefault(keys.deltaspace(key), _Space())
+    def space(self, prefix: str) -> _Space:
+        return self.spaces.setdefault(prefix, _Space())
 
 
 async def bucket_stats(
@@ -62,14 +62,14 @@ async def bucket_stats(
                     name, size = item["Key"], int(item["Size"])
                     # A plain X sorts before X.delta; what can no longer have one is forgotten.
                     plain = {key for key in plain if name <= keys.delta_key(key)}
-                    if name.rpartition("/")[2] == keys.REFERENCE_NAME and f"/{keys.INTERNAL_FOLDER}/" not in f"/{name}":
-                        sums.space(name).reference = size
+                    if keys.is_reference(name):
+                        sums.space(keys.reference_space(name)).references.append(size)
                     elif keys.is_internal(name):
                         pass
                     elif name.endswith(keys.DELTA_SUFFIX):
                         if keys.logical_key(name) in plain:
                             continue  # leftover: the plain form is the object
-                        space = sums.space(name)
+                        space = sums.space(keys.deltaspace(name))
                         space.deltas += 1
                         space.stored += size
                         if mode == "detailed" or (mode == "sampled" and space.deltas == 1):
@@ -91,7 +91,7 @@ async def bucket_stats(
         except IntegrityMismatchError:
             sums.unknown.append(name)
             return
-        space = sums.space(name)
+        space = sums.space(keys.deltaspace(name))
         space.asked_stored += size
         space.original += original
 
@@ -102,7 +102,7 @@ async def bucket_stats(
 def _result(bucket: str, sums: _Sums, mode: StatsMode) -> BucketStats:
     used = [space for space in sums.spaces.values() if space.deltas]
     orphaned = [space for space in sums.spaces.values() if not space.deltas]
-    stored = sums.plain_size + sum(space.stored + space.reference for space in used)
+    stored = sums.plain_size + sum(space.stored + sum(space.references) for space in used)
     total = sums.plain_size
     for space in used:
         # What was not asked counts like what was, or as large as it is stored.
@@ -128,7 +128,7 @@ def _result(bucket: str, sums: _Sums, mode: StatsMode) -> BucketStats:
         average_compression_ratio=saved / total if total else 0.0,
         delta_objects=deltas,
         direct_objects=sums.plain_objects,
-        orphaned_references=len(orphaned),
-        orphaned_size=sum(space.reference for space in orphaned),
+        orphaned_references=sum(len(space.references) for space in orphaned),
+        orphaned_size=sum(sum(space.references) for space in orphaned),
         warnings=tuple(warnings),
     )

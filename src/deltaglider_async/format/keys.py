@@ -34,6 +34,47 @@ def reference_key(space: str) -> str:
     return f"{space}/{REFERENCE_NAME}" if space else REFERENCE_NAME
 
 
+def addressed_references(space: str) -> str:
+    """Prefix of a deltaspace's references that are kept under their content's digest.
+
+    They stand in for `reference.bin` on endpoints where nothing can be created on condition: whoever writes such a
+    key writes the same bytes.
+    """
+    return f"{_internal(space)}refs/"
+
+
+def addressed_reference_key(space: str, sha256: str) -> str:
+    """Key of a reference under its digest (hex). The original finds it too, by the folder in `dg-ref-key`."""
+    return f"{addressed_references(space)}{sha256}/{REFERENCE_NAME}"
+
+
+def is_addressed(key: str) -> bool:
+    """Whether this is the key of a reference under its digest."""
+    return key.endswith(f"/{REFERENCE_NAME}") and f"/{INTERNAL_FOLDER}/refs/" in f"/{key}"
+
+
+def is_reference(key: str) -> bool:
+    """Whether this is the key of a reference, of either kind."""
+    *folders, name = key.split("/")
+    return is_addressed(key) or (name == REFERENCE_NAME and INTERNAL_FOLDER not in folders)
+
+
+def reference_space(key: str) -> str:
+    """The deltaspace of a reference's key, of either kind."""
+    return (
+        f"/{key}".rpartition(f"/{INTERNAL_FOLDER}/refs/")[0].removeprefix("/") if is_addressed(key) else deltaspace(key)
+    )
+
+
+def probe_key(space: str, name: str) -> str:
+    """Key of an object that is written to find out what an endpoint can do, and removed at once."""
+    return f"{_internal(space)}probe/{name}"
+
+
+def _internal(space: str) -> str:
+    return f"{space}/{INTERNAL_FOLDER}/" if space else f"{INTERNAL_FOLDER}/"
+
+
 def delta_key(key: str) -> str:
     """Key of a logical key's delta form."""
     return key + DELTA_SUFFIX

@@ -34,7 +34,7 @@ _MISSING = MISSING_KEY | {"NoSuchBucket", "NoSuchUpload"}
 _PRECONDITION = frozenset({"PreconditionFailed", "412", "ConditionalRequestConflict"})
 
 _ADVICE = {
-    "NoSuchBucket": "Check the bucket's name and the endpoint, or create it (dg mb, create_bucket).",
+    "NoSuchBucket": "Check the name and the endpoint, or create the bucket (create_bucket).",
     "AccessDenied": "Check the credentials and the policies of the bucket.",
     "403": "Check the credentials and the policies of the bucket.",
     "InvalidAccessKeyId": "Check the credentials (AWS_ACCESS_KEY_ID, AWS_PROFILE).",

@@ -1,0 +1,117 @@
+"""Which conditions an endpoint keeps, found out by asking.
+
+AWS keeps them all. Other services differ from operation to operation, and the worst answer 200 and ignore the
+header: `rclone serve s3` every one of them, Ceph RGW 16 all but `If-None-Match` on PutObject. So before the first
+write that relies on one, a tiny object is written and the operation tried in a way that must fail.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import secrets
+from collections.abc import Mapping
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+import anyio
+from botocore import xform_name
+from botocore.exceptions import BotoCoreError, ClientError
+
+from deltaglider_async.errors import PreconditionFailedError, StorageIOError
+from deltaglider_async.format import keys
+from deltaglider_async.store.errors import code_of, translated
+from deltaglider_async.store.s3 import Store
+
+Operation = Literal["PutObject", "CompleteMultipartUpload", "DeleteObject"]
+Condition = Literal["IfNoneMatch", "IfMatch"]
+
+_log = logging.getLogger(__name__)
+
+_UNMET = {"IfNoneMatch": "*", "IfMatch": '"00000000000000000000000000000000"'}
+#: Answers of a service that has no such condition, or of a bucket in which we may not try.
+_CANNOT = frozenset({"NotImplemented", "501", "InvalidArgument", "InvalidRequest", "AccessDenied", "403", "Forbidden"})
+_SECONDS_FOR_CLEANING = 15
+
+
+def is_aws(endpoint: str) -> bool:
+    """Whether an endpoint URL is one of AWS's own."""
+    return (urlsplit(endpoint).hostname or "").endswith((".amazonaws.com", ".amazonaws.com.cn"))
+
+
+class Conditions:
+    """What is known of an endpoint. All of it is in `_known`, which only `keeps` changes."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self.trusted = is_aws(str(store.s3.meta.endpoint_url))
+        self._known: dict[tuple[str, Operation, Condition], bool] = {}
+        self._asking = anyio.Lock()
+
+    async def keeps(
+        self, bucket: str, space: str, operation: Operation, condition: Condition, arguments: Mapping[str, Any]
+    ) -> bool:
+        """Whether the operation refuses what does not meet the condition; asked once per bucket and client.
+
+        `space` is the deltaspace in which the caller may write. Raises `StorageIOError` and `NotFoundError` for
+        what says nothing about conditions (an unreachable endpoint, no such bucket).
+        """
+        if self.trusted:
+            return True
+        question = (bucket, operation, condition)
+        async with self._asking:
+            if question not in self._known:
+                self._known[question] = await self._ask(bucket, space, operation, condition, arguments)
+                if not self._known[question]:
+                    _log.info("bucket %s: the endpoint does not keep %s on %s", bucket, condition, operation)
+        return self._known[question]
+
+    async def _ask(
+        self, bucket: str, space: str, operation: Operation, condition: Condition, arguments: Mapping[str, Any]
+    ) -> bool:
+        key = keys.probe_key(space, secrets.token_hex(8))
+        if not keys.fits(key):
+            return False
+        target = {**arguments, "Bucket": bucket, "Key": key}
+        unmet: dict[str, Any] = {condition: _UNMET[condition]}
+        try:
+            with translated("find out which conditions are kept, by", f"s3://{bucket}/{key}"):
+                try:
+                    await self._call("PutObject", target, Body=io.BytesIO(b"probe"))
+                    if operation == "CompleteMultipartUpload":
+                        await self._complete(target, unmet)
+                    else:
+                        body = {"Body": io.BytesIO(b"probe")} if operation == "PutObject" else {}
+                        await self._call(operation, target, **unmet, **body)
+                finally:
+                    with anyio.move_on_after(_SECONDS_FOR_CLEANING, shield=True):
+                        await self._clean_up("DeleteObject", target)
+        except PreconditionFailedError:
+            return True
+        except StorageIOError as error:
+            if code_of(error) in _CANNOT:
+                return False
+            raise
+        return False
+
+    async def _complete(self, target: Mapping[str, Any], unmet: Mapping[str, Any]) -> None:
+        upload = await self._call("CreateMultipartUpload", target)
+        target = {**target, "UploadId": upload["UploadId"]}
+        try:
+            part = await self._call("UploadPart", target, PartNumber=1, Body=io.BytesIO(b"probe"))
+            parts = {"Parts": [{"PartNumber": 1, "ETag": part["ETag"]}]}
+            await self._call("CompleteMultipartUpload", target, MultipartUpload=parts, **unmet)
+        except BaseException:
+            with anyio.move_on_after(_SECONDS_FOR_CLEANING, shield=True):
+                await self._clean_up("AbortMultipartUpload", target)
+            raise
+
+    async def _clean_up(self, operation: str, target: Mapping[str, Any]) -> None:
+        try:
+            await self._call(operation, target)
+        except (BotoCoreError, ClientError) as error:  # what the probe told counts; it is hidden and a few bytes long
+            _log.warning("cannot remove s3://%s/%s, which is of no use: %s", target["Bucket"], target["Key"], error)
+
+    async def _call(self, operation: str, target: Mapping[str, Any], **arguments: Any) -> Any:
+        s3 = self._store.s3
+        return await getattr(s3, xform_name(operation))(**self._store.accepted(operation, {**target, **arguments}))
