@@ -183,6 +183,10 @@ def _settle(action: Download) -> int:
     return action.path.stat().st_size
 
 
+#: What a copy takes over from the source besides its bytes and the user's metadata, as `aws s3 cp` does.
+_COPIED = ("ContentType", "CacheControl", "ContentDisposition", "ContentEncoding", "ContentLanguage", "Expires")
+
+
 async def _copy(client: DeltaGliderClient, action: Copy, progress: Callable[[Phase, int], None]) -> Summary:
     source = await client.get_object(Bucket=action.bucket, Key=action.key)
     async with source["Body"] as body:
@@ -193,7 +197,8 @@ async def _copy(client: DeltaGliderClient, action: Copy, progress: Callable[[Pha
             ContentLength=source["ContentLength"],
             Metadata=source.get("Metadata", {}),
             progress=progress,
-            **put_arguments(action.options, source.get("ContentType")),
+            **{name: source[name] for name in _COPIED if name in source},
+            **put_arguments(action.options, None),
         )
     return _stored(answer)
 

@@ -156,6 +156,17 @@ def encryption_of(response: Mapping[str, Any]) -> tuple[str | None, str | None]:
     return kind, response.get("SSEKMSKeyId") if kind != "AES256" else None
 
 
+def serves_encryption(asked: tuple[str | None, str | None], reference: tuple[str | None, str | None]) -> bool:
+    """Whether a reference is encrypted as a put asks for: nothing asked for, or the same kind and key.
+
+    An answer names a KMS key by its ARN, a put perhaps by the last part of that. An alias is not looked up.
+    """
+    if asked[0] is None:
+        return True
+    key, used = asked[1], reference[1]
+    return asked[0] == reference[0] and (key == used or key is None or bool(used and used.endswith(f"/{key}")))
+
+
 def where(bucket: str, key: str) -> str:
     """A key as messages name it."""
     return f"s3://{bucket}/{key}"

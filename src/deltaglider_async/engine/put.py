@@ -31,6 +31,7 @@ from deltaglider_async.engine.core import (
     Response,
     access_only,
     encryption_of,
+    serves_encryption,
     where,
 )
 from deltaglider_async.engine.parallel import concurrently
@@ -256,8 +257,7 @@ async def _look(
 
 async def _put_against(engine: Engine, request: PutRequest, reference: Reference) -> PutResult | _Refused | None:
     """Delta form against an existing reference; None if that changed meanwhile."""
-    asked = encryption_of(request.arguments)
-    if asked[0] is not None and asked != reference.encryption:
+    if not serves_encryption(encryption_of(request.arguments), reference.encryption):
         return _Refused("its encryption is not that of the deltaspace's reference")
     if reference.size > LARGEST_REFERENCE:
         return _Refused("the deltaspace's reference is larger than xdelta3 can use")
@@ -301,10 +301,15 @@ async def _put_first(engine: Engine, request: PutRequest, space: str) -> PutResu
             if isinstance(delta, _Refused):
                 return delta
             request.progress("sending", 0)
-            reference = await _create_reference(engine, request, reference_key, lease)
+            reference = None
+
+            async def create() -> None:
+                nonlocal reference
+                reference = await _create_reference(engine, request, reference_key, lease)
+
+            await concurrently(create, lambda: engine.cache.keep(lease))
             if reference is None:
                 return None
-            await engine.cache.keep(lease)
             result = await _write_delta(engine, request, delta, reference, lease)
             return result and replace(result, operation="create_reference", stored_size=lease.size + delta.spool.size)
 
