@@ -8,10 +8,8 @@ import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import aclosing
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 from urllib.parse import urlencode
-
-import aiofiles
 
 from deltaglider_async.engine import delete, get, put, stats
 from deltaglider_async.engine.core import Engine, Response, access_only, where
@@ -26,6 +24,7 @@ from deltaglider_async.engine.listing import (
     shown,
 )
 from deltaglider_async.errors import (
+    CodecUnavailableError,
     DiffDecodeError,
     IntegrityMismatchError,
     InvalidRequestError,
@@ -54,26 +53,39 @@ class DeltaGliderClient:
     """
 
     def __init__(self, engine: Engine, close: Callable[[], Awaitable[None]]) -> None:
-        self._engine = engine
-        self._s3 = engine.store.s3
+        self._rooms = engine
         self._close = close
+        self._closed = False
 
     async def aclose(self) -> None:
         """Close connections and cache. `async with create_client(...)` does it."""
+        self._closed = True
         await self._close()
 
+    @property
+    def _engine(self) -> Engine:
+        if self._closed:  # botocore would open connections again, which nobody closes
+            raise InvalidRequestError(
+                "the client is closed. Use it inside its `async with` block, or before `aclose()`."
+            )
+        return self._rooms
+
+    @property
+    def _s3(self) -> Any:
+        return self._engine.store.s3
+
     def __repr__(self) -> str:
-        return f"<DeltaGliderClient {self._s3.meta.endpoint_url}>"
+        return f"<DeltaGliderClient {self.meta.endpoint_url}>"
 
     @property
     def exceptions(self) -> Any:
         """botocore's exception classes of this client."""
-        return self._s3.exceptions
+        return self._rooms.store.s3.exceptions
 
     @property
     def meta(self) -> Any:
         """botocore's description of this client (`endpoint_url`, `region_name`, `config`, ...)."""
-        return self._s3.meta
+        return self._rooms.store.s3.meta
 
     # -- objects
 
@@ -395,19 +407,20 @@ class DeltaGliderClient:
             path /= key.rpartition("/")[2]
         response = await self.get_object(Bucket=bucket, Key=key, progress=progress, **arguments)
         async with response["Body"] as body:
-            part = path.with_name(f".{path.name[:200]}.{secrets.token_hex(6)}.part")
+            # As long as the name itself where that is long: 255 bytes is what file systems take.
+            name = os.fsdecode(os.fsencode(path.name)[:200])
+            part = _PartFile(path.with_name(f".{name}.{secrets.token_hex(6)}.part"))
             try:
-                # Its own attempt at the name: never follows or overwrites what somebody else left there.
-                async with aiofiles.open(part, "xb") as file:
-                    while chunk := await body.readany():
-                        await file.write(chunk)
-                await in_thread(os.replace, part, path)
+                await in_thread(part.open)
+                while chunk := await body.readany():
+                    await in_thread(part.write, chunk)
+                await in_thread(part.finish, path)
             except OSError as error:
                 if isinstance(error, LocalIOError):
                     raise
                 raise LocalIOError(error.errno, f"cannot write {path}: {error.strerror}") from error
             finally:
-                await in_thread(part.unlink, True)  # runs to its end after a cancellation too
+                await in_thread(part.discard)  # runs to its end after a cancellation too
 
     async def verify(self, s3_url: str) -> VerifyResult:
         """Read an object as a get would, and compare with the SHA-256 recorded at its put. Raises as `get_object`."""
@@ -419,6 +432,8 @@ class DeltaGliderClient:
             async with response["Body"] as body:
                 while chunk := await body.readany():
                     await digest.update(chunk)
+        except CodecUnavailableError:
+            raise  # says nothing about the object
         except (IntegrityMismatchError, DiffDecodeError) as error:
             return VerifyResult(False, expected, await digest.hexdigest(), str(error))
         actual = await digest.hexdigest()
@@ -437,8 +452,8 @@ class DeltaGliderClient:
         """Statistics of a bucket, or of the objects below a prefix.
 
         `quick` sends LISTs only: deltas count as large as they are stored. `sampled` asks one delta of each
-        deltaspace and lets its ratio stand for the others; `detailed` asks all, by concurrent HEADs. `progress`
-        gets the number of stored objects seen. Raises `NotFoundError` (no such bucket), `StorageIOError`.
+        deltaspace and lets its original's size stand for the others; `detailed` asks all, by concurrent HEADs.
+        `progress` gets the number of stored objects seen. Raises `NotFoundError` (no such bucket), `StorageIOError`.
         """
         if mode not in ("quick", "sampled", "detailed"):
             raise InvalidRequestError(f"mode is {mode!r}. Accepted: quick, sampled, detailed.")
@@ -452,7 +467,7 @@ class DeltaGliderClient:
         """Forget one reference, given by its URL (`s3://bucket/prefix/reference.bin`). Raises `NotFoundError`."""
         bucket, key = keys.parse_url(s3_url)
         head = await self._engine.store.head_existing(bucket, key)
-        if (sha256 := recorded_sha256(head.get("Metadata", {}))) is None:
+        if (sha256 := recorded_sha256(head.get("Metadata", {}), bare=True)) is None:
             raise InvalidRequestError(f"{where(bucket, key)} is no reference: its metadata has no SHA-256.")
         await self._engine.cache.evict(sha256)
 
@@ -462,6 +477,32 @@ class DeltaGliderClient:
         for name, value in arguments.items():
             if name not in known and value is not None:
                 raise InvalidRequestError(f"{operation} has no argument {name!r}.")
+
+
+class _PartFile:
+    """A file that is being downloaded. An object of its own, so that an opening that is cancelled is still closed."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file: IO[bytes] | None = None
+
+    def open(self) -> None:
+        """Its own attempt at the name: never follows or overwrites what somebody else left there."""
+        self._file = self._path.open("xb")
+
+    def write(self, chunk: bytes) -> None:
+        assert self._file is not None
+        self._file.write(chunk)
+
+    def finish(self, path: Path) -> None:
+        assert self._file is not None
+        self._file.close()
+        self._path.replace(path)
+
+    def discard(self) -> None:
+        if self._file is not None:
+            self._file.close()
+            self._path.unlink(missing_ok=True)
 
 
 def _hex(checksum: str) -> str:

@@ -9,6 +9,10 @@ from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from botocore import UNSIGNED
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, NoCredentialsError, PartialCredentialsError
+
 from deltaglider_async.cache import ReferenceCache
 from deltaglider_async.client import DeltaGliderClient
 from deltaglider_async.engine.core import Engine
@@ -22,7 +26,6 @@ from deltaglider_async.streams.threads import in_thread
 
 if TYPE_CHECKING:
     import aioboto3
-    from botocore.config import Config
 
 #: What `aioboto3.Session` takes; everything else goes to its `client("s3")`.
 _SESSION_ARGUMENTS = frozenset(
@@ -87,6 +90,7 @@ class OpenClient:
         self._s3_client = s3_client
         self._aws = {name: value for name, value in aws.items() if value is not None}
         self._stack = AsyncExitStack()
+        self._client: DeltaGliderClient | None = None
 
     async def __aenter__(self) -> DeltaGliderClient:
         async with AsyncExitStack() as stack:
@@ -96,12 +100,14 @@ class OpenClient:
             stack.push_async_callback(cache.aclose)
             engine = Engine(Store(s3), cache, self._settings, self._tool, self._settings.max_ratio)
             self._stack = stack.pop_all()
-        return DeltaGliderClient(engine, self._stack.aclose)
+        self._client = DeltaGliderClient(engine, self._stack.aclose)
+        return self._client
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._stack.aclose()
+        if self._client is not None:
+            await self._client.aclose()
 
     async def open(self) -> DeltaGliderClient:
         """A client that lives until its `aclose()`, for module-level clients."""
@@ -112,8 +118,15 @@ class OpenClient:
 
     async def _open_s3(self, stack: AsyncExitStack) -> Any:
         with translated("open a client for", self._aws.get("endpoint_url") or "S3"):
-            session, arguments = await in_thread(self._prepare)
-            return await stack.enter_async_context(session.client("s3", **arguments))
+            try:
+                session, arguments = await in_thread(self._prepare)
+                return await stack.enter_async_context(session.client("s3", **arguments))
+            except ValueError as error:  # botocore's "Invalid endpoint: ..."
+                if isinstance(error, BotoCoreError):
+                    raise
+                raise ConfigurationError(
+                    f"cannot open a client for {self._aws.get('endpoint_url') or 'S3'}: {error}"
+                ) from error
 
     def _prepare(self) -> tuple[aioboto3.Session, dict[str, Any]]:
         """Everything that reads files: modules, profiles, certificates, service descriptions.
@@ -125,8 +138,16 @@ class OpenClient:
 
         async def read_everything() -> str:
             async with session.client("s3", **arguments) as client:
+                unsigned = getattr(arguments.get("config"), "signature_version", None) is UNSIGNED
+                # Without any, botocore would look again in the caller's loop, which reads files.
+                if not unsigned and key_id is None and await session._session.get_credentials() is None:
+                    raise NoCredentialsError
                 return str(client.meta.endpoint_url)
 
+        key_id, secret = self._aws.get("aws_access_key_id"), self._aws.get("aws_secret_access_key")
+        if (key_id is None) != (secret is None):
+            missing = "aws_access_key_id" if key_id is None else "aws_secret_access_key"
+            raise PartialCredentialsError(provider="arguments", cred_var=missing)
         session = self._session or self._make_session()
         arguments = {name: value for name, value in self._aws.items() if name not in _SESSION_ARGUMENTS}
         arguments["region_name"] = self._aws.get("region_name") or session.region_name or "us-east-1"
@@ -143,8 +164,6 @@ class OpenClient:
 
 def _default_config(session: aioboto3.Session, endpoint: str) -> Config:
     """What we choose where the user did not: neither in the environment nor in the profile."""
-    from botocore.config import Config
-
     profile: dict[str, Any] = session._session.get_scoped_config()
 
     def chosen(*names: str) -> bool:

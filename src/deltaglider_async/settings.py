@@ -73,7 +73,11 @@ class Settings(BaseSettings):
         try:
             super().__init__(**values)
         except ValidationError as error:
-            raise ConfigurationError("\n".join(_describe(dict(item)) for item in error.errors())) from None
+            wrong = "\n".join(_describe(dict(item)) for item in error.errors())
+        else:
+            return
+        # Outside of the block: the error must not carry pydantic's as its context, which shows the key.
+        raise ConfigurationError(wrong)
 
     @field_validator("log_level", mode="before")
     @classmethod

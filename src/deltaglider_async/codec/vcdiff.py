@@ -11,6 +11,8 @@ MAGIC = b"\xd6\xc3\xc4"
 _SECONDARY, _CODE_TABLE, _APPLICATION = 0x01, 0x02, 0x04
 #: Application headers hold two file names; nothing honest is longer.
 LONGEST_HEADER = 8192
+#: Bytes of a number; xdelta3 takes no more for 64 bits.
+_LONGEST_NUMBER = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +49,10 @@ def read_header(head: bytes) -> Header | None:
     position = 6 if indicator & _SECONDARY else 5
     if not indicator & _APPLICATION:
         return Header(b"") if len(head) >= position else None
-    length = 0
+    length, digits = 0, position
     while True:
+        if position - digits >= _LONGEST_NUMBER:
+            raise DiffDecodeError("the length of the delta's application header has no end")
         if position >= len(head):
             return None
         byte = head[position]

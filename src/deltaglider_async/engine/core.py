@@ -65,7 +65,7 @@ class Engine:
         response = await self.store.head(bucket, key, access_only(arguments))
         if response is None:
             return None, False
-        sha256 = recorded_sha256(response.get("Metadata", {}))
+        sha256 = recorded_sha256(response.get("Metadata", {}), bare=True)
         if sha256 is None:
             return None, True
         size = int(response["ContentLength"])

@@ -79,10 +79,10 @@ def _is_delta(head: Response | None) -> bool:
 
 async def _refuse_used_reference(engine: Engine, bucket: str, key: str) -> None:
     space = keys.reference_space(key)
-    arguments = {"Prefix": f"{space}/" if space else "", "Delimiter": "/"}
     deltas = 0
-    async for page in engine.store.pages(bucket, arguments):
-        deltas += sum(item["Key"].endswith(keys.DELTA_SUFFIX) for item in page.get("Contents", ()))
+    for prefix in (f"{space}/",) if space else ("", "/"):  # `/app.zip` shares the root's reference
+        async for page in engine.store.pages(bucket, {"Prefix": prefix, "Delimiter": "/"}):
+            deltas += sum(item["Key"].endswith(keys.DELTA_SUFFIX) for item in page.get("Contents", ()))
     if deltas:
         raise InvalidRequestError(
             f"cannot delete {where(bucket, key)}: {deltas:,} deltas are made against it and could not be read without "

@@ -14,7 +14,7 @@ from typing import Any
 
 from deltaglider_async.codec import xdelta
 from deltaglider_async.engine.core import PROCESS_MEMORY, Engine, Response, where
-from deltaglider_async.errors import DiffDecodeError, InvalidRequestError
+from deltaglider_async.errors import CodecUnavailableError, DiffDecodeError, InvalidRequestError
 from deltaglider_async.format import keys
 from deltaglider_async.format import metadata as meta
 from deltaglider_async.store.errors import service_error
@@ -79,7 +79,7 @@ def _found(bucket: str, stored_key: str, response: Response) -> Found:
     delta = None
     if stored_key.endswith(keys.DELTA_SUFFIX) and meta.is_delta(metadata):
         try:
-            delta = meta.DeltaMetadata.parse(metadata, where(bucket, stored_key))
+            delta = meta.DeltaMetadata.parse(metadata, stored_key, bucket)
         except BaseException:
             _discard(response)
             raise
@@ -125,7 +125,7 @@ async def get(
                 response["ResponseMetadata"] = {**response["ResponseMetadata"], "HTTPStatusCode": 206}
             chunks = decoded(engine, found, name, arguments, progress)
             if "ContentRange" in response:
-                chunks = window(chunks, start, stop)
+                chunks = window(chunks, start, stop, name)
             else:
                 chunks = verified(chunks, size=found.size, sha256=found.sha256, name=name)
     except BaseException:
@@ -141,7 +141,7 @@ async def decoded(engine: Engine, found: Found, name: str, arguments: Mapping[st
     assert delta is not None
     if delta.codec:
         _discard(found.response)
-        raise DiffDecodeError(
+        raise CodecUnavailableError(
             f"cannot read {name}: it is stored with the codec {delta.codec!r}, which this version does not know. "
             "Upgrade deltaglider-async."
         )

@@ -17,7 +17,7 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
 
-from deltaglider_async.engine.core import Engine, Response, access_only, where
+from deltaglider_async.engine.core import Engine, Response, access_only
 from deltaglider_async.engine.parallel import for_each
 from deltaglider_async.errors import InvalidRequestError
 from deltaglider_async.format import keys
@@ -168,7 +168,7 @@ async def fetch_metadata(engine: Engine, bucket: str, page: list[Entry], argumen
         head = await engine.store.head(bucket, keys.delta_key(entry.key), access_only(arguments))
         metadata = (head or {}).get("Metadata", {})
         if meta.is_delta(metadata):
-            entry.delta = meta.DeltaMetadata.parse(metadata, where(bucket, keys.delta_key(entry.key)))
+            entry.delta = meta.DeltaMetadata.parse(metadata, keys.delta_key(entry.key), bucket)
         elif head is not None:
             entry.foreign = True
 

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass, field
 
-from deltaglider_async.engine.core import Engine, Response, where
+from deltaglider_async.engine.core import Engine, Response
 from deltaglider_async.engine.listing import HEADS_AT_ONCE
 from deltaglider_async.engine.parallel import for_each
 from deltaglider_async.errors import IntegrityMismatchError
@@ -23,6 +23,7 @@ class _Space:
     deltas: int = 0
     stored: int = 0
     original: int = 0
+    asked: int = 0
     asked_stored: int = 0
     """Stored size of those deltas whose original size is in `original`."""
 
@@ -47,8 +48,8 @@ async def bucket_stats(
 ) -> BucketStats:
     """Sums over the logical objects below a prefix.
 
-    Originals' sizes come from HEADs: of every delta (`detailed`), of one in each deltaspace, whose ratio stands
-    for the others (`sampled`), or of none (`quick`: deltas count as large as they are stored).
+    Originals' sizes come from HEADs: of every delta (`detailed`), of one in each deltaspace, whose
+    original's size stands for the others (`sampled`), or of none (`quick`: deltas count as large as they are stored).
     """
     sums = _Sums()
 
@@ -62,7 +63,9 @@ async def bucket_stats(
                     name, size = item["Key"], int(item["Size"])
                     # A plain X sorts before X.delta; what can no longer have one is forgotten.
                     plain = {key for key in plain if name <= keys.delta_key(key)}
-                    if keys.is_reference(name):
+                    if not keys.logical_key(name).startswith(prefix):
+                        pass  # `app.d` is the beginning of `app.delta`, but not of `app`
+                    elif keys.is_reference(name):
                         sums.space(keys.reference_space(name)).references.append(size)
                     elif keys.is_internal(name):
                         pass
@@ -87,15 +90,25 @@ async def bucket_stats(
         if head is None:
             return  # deleted meanwhile
         try:
-            original = meta.DeltaMetadata.parse(head.get("Metadata", {}), where(bucket, name)).file_size
+            original = meta.DeltaMetadata.parse(head.get("Metadata", {}), name, bucket).file_size
         except IntegrityMismatchError:
             sums.unknown.append(name)
             return
         space = sums.space(keys.deltaspace(name))
+        space.asked += 1
         space.asked_stored += size
         space.original += original
 
     await for_each(deltas(), ask, HEADS_AT_ONCE)
+    cut = sums.spaces.get(keys.deltaspace(prefix))
+    if cut is not None and prefix and not prefix.endswith("/"):
+        # A prefix within a name separates deltas from the reference that they use.
+        if not cut.deltas:
+            del sums.spaces[keys.deltaspace(prefix)]
+        elif not cut.references:
+            head = await engine.store.head(bucket, keys.reference_key(keys.deltaspace(prefix)))
+            if head is not None:
+                cut.references.append(int(head["ContentLength"]))
     return _result(bucket, sums, mode)
 
 
@@ -105,10 +118,11 @@ def _result(bucket: str, sums: _Sums, mode: StatsMode) -> BucketStats:
     stored = sums.plain_size + sum(space.stored + sum(space.references) for space in used)
     total = sums.plain_size
     for space in used:
-        # What was not asked counts like what was, or as large as it is stored.
-        rest = space.stored - space.asked_stored
-        scale = space.original / space.asked_stored if mode == "sampled" and space.asked_stored else 1.0
-        total += space.original + round(rest * scale)
+        if mode == "sampled" and space.asked:
+            # Releases are much of a size; their deltas are not (that of the reference itself is next to nothing).
+            total += round(space.original / space.asked * space.deltas)
+        else:  # what was not asked counts as large as it is stored
+            total += space.original + space.stored - space.asked_stored
     warnings = []
     deltas = sum(space.deltas for space in used)
     if mode == "quick" and deltas:

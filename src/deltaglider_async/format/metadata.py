@@ -60,8 +60,8 @@ class DeltaMetadata:
         )
 
     @classmethod
-    def parse(cls, metadata: Mapping[str, str], stored_key: str) -> DeltaMetadata:
-        """From the metadata of the object at `stored_key`.
+    def parse(cls, metadata: Mapping[str, str], stored_key: str, bucket: str = "") -> DeltaMetadata:
+        """From the metadata of the object at `stored_key`. `bucket` is for messages.
 
         Raises `IntegrityMismatchError` if a field without which nothing can be decoded is missing or malformed.
         """
@@ -69,7 +69,7 @@ class DeltaMetadata:
         def malformed(name: str) -> IntegrityMismatchError:
             found = field(metadata, name)
             return IntegrityMismatchError(
-                f"the metadata of the delta {stored_key} is damaged: dg-{name} is "
+                f"the metadata of the delta {f's3://{bucket}/' if bucket else ''}{stored_key} is damaged: dg-{name} is "
                 f"{'missing' if found is None else repr(found)}. It cannot be decoded without it."
             )
 
@@ -143,11 +143,12 @@ def plain_metadata(name: str, sha256: str, size: int, now: datetime | None = Non
     )
 
 
-def recorded_sha256(metadata: Mapping[str, str]) -> str | None:
+def recorded_sha256(metadata: Mapping[str, str], *, bare: bool = False) -> str | None:
     """The SHA-256 that a reference's or a plain object's metadata records, in hex."""
     lowered = {key.lower(): value for key, value in metadata.items()}
-    # No bare spelling here: of a plain object, that is the user's own metadata.
-    value = (lowered.get("dg-file-sha256") or lowered.get("dg_file_sha256") or "").lower()
+    value = lowered.get("dg-file-sha256") or lowered.get("dg_file_sha256") or ""
+    # Of a plain object, a bare spelling is the user's own metadata.
+    value = (value or (field(metadata, "file-sha256") if bare else "") or "").lower()
     return value if _SHA256.fullmatch(value) else None
 
 
@@ -155,7 +156,9 @@ def field(metadata: Mapping[str, str], name: str) -> str | None:
     """The value of `dg-<name>` in any of its historical spellings; None if missing or empty."""
     lowered = {key.lower(): value for key, value in metadata.items()}
     bare = name.replace("-", "_")
-    spellings = (f"dg-{name}", f"dg_{bare}", bare, name)
+    spellings = [f"dg-{name}", f"dg_{bare}"]
+    if not any(key.startswith(("dg-", "dg_")) for key in lowered):
+        spellings += [bare, name]  # beside names with a prefix, one without is the user's own
     return next((lowered[key] for key in spellings if lowered.get(key)), None)
 
 

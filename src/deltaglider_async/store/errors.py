@@ -9,7 +9,10 @@ from typing import Any
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
+    ConfigNotFound,
+    ConfigParseError,
     HTTPClientError,
+    InvalidRegionError,
     NoCredentialsError,
     ParamValidationError,
     PartialCredentialsError,
@@ -59,6 +62,8 @@ def translated(attempt: str, where: str) -> Iterator[None]:
         raise
     except ClientError as error:
         raise _both(_kind(error), error, _describe(error, attempt, where)) from error
+    except (ConfigNotFound, ConfigParseError, InvalidRegionError) as error:
+        raise _both(ConfigurationError, error, f"cannot {attempt} {where}: {error}") from error
     except (NoCredentialsError, PartialCredentialsError, ProfileNotFound, TokenRetrievalError) as error:
         message = f"cannot {attempt} {where}: {error}. Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or a profile."
         raise _both(ConfigurationError, error, message) from error

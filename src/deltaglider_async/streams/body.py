@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
 from types import TracebackType
 
-from deltaglider_async.errors import IntegrityMismatchError
+from deltaglider_async.errors import IntegrityMismatchError, StorageIOError
 from deltaglider_async.streams import CHUNK, Chunks
 from deltaglider_async.streams.digest import Digest
 
@@ -19,6 +19,8 @@ async def verified(chunks: Chunks, *, size: int | None, sha256: str | None, name
     digest, held = Digest(), b""
     async with aclosing(chunks):
         async for chunk in chunks:
+            if not chunk:
+                continue  # else all before it would be given out unchecked
             if sha256 is None:
                 digest.size += len(chunk)
             else:
@@ -42,6 +44,11 @@ def _wrong(name: str, what: str) -> IntegrityMismatchError:
     )
 
 
+def _whole(view: memoryview) -> bytes:
+    """The bytes of a view, without copying where it shows all of them."""
+    return view.obj if isinstance(view.obj, bytes) and len(view.obj) == len(view) else bytes(view)
+
+
 class ObjectBody:
     """What `get_object` returns as `Body`: `read`, `iter_chunks`, `iter_lines`, async iteration, `async with`.
 
@@ -56,9 +63,11 @@ class ObjectBody:
     ) -> None:
         self._chunks = chunks
         self._release = release
-        self._held = b""
+        #: What came and was not read yet. A view: cutting a piece off it copies nothing.
+        self._held = memoryview(b"")
         self._position = 0
         self._ended = False
+        self._error: BaseException | None = None
 
     async def read(self, amt: int | None = None) -> bytes:
         """The next `amt` bytes (fewer only at the end), or all that is left."""
@@ -71,13 +80,13 @@ class ObjectBody:
             self._held = chunk[wanted:]
             wanted -= len(parts[-1])
         self._position += amt - wanted
-        return parts[0] if len(parts) == 1 else b"".join(parts)
+        return _whole(parts[0]) if len(parts) == 1 else b"".join(parts)
 
     async def readany(self) -> bytes:
         """The next bytes in whatever number they come; empty at the end."""
         chunk = await self._next()
         self._position += len(chunk)
-        return chunk
+        return _whole(chunk)
 
     async def iter_chunks(self, chunk_size: int = CHUNK) -> AsyncIterator[bytes]:
         """Chunks of `chunk_size` bytes; the last may be shorter."""
@@ -94,7 +103,7 @@ class ObjectBody:
             for line in lines:
                 yield line if keepends else line.rstrip(b"\r\n")
         if pending:
-            yield pending
+            yield pending if keepends else pending.rstrip(b"\r\n")
 
     def tell(self) -> int:
         """How many bytes were read."""
@@ -103,7 +112,7 @@ class ObjectBody:
     async def aclose(self) -> None:
         """Stop, and give back the connection, the process and the reference behind this body. Idempotent."""
         self._ended = True
-        self._held = b""
+        self._held = memoryview(b"")
         await self._chunks.aclose()
         if self._release is not None:
             release, self._release = self._release, None
@@ -124,17 +133,25 @@ class ObjectBody:
     ) -> None:
         await self.aclose()
 
-    async def _next(self) -> bytes:
+    async def _next(self) -> memoryview:
         if self._held:
-            chunk, self._held = self._held, b""
+            chunk, self._held = self._held, memoryview(b"")
             return chunk
+        if self._error is not None:
+            raise self._error
         if self._ended:
-            return b""
+            return memoryview(b"")
         try:
-            return await anext(self._chunks)
+            return memoryview(await anext(self._chunks))
         except StopAsyncIteration:
             await self.aclose()
-            return b""
-        except BaseException:
+            return memoryview(b"")
+        except BaseException as error:
+            # Whoever reads on must not take this for the end.
+            self._error = (
+                error
+                if isinstance(error, Exception)
+                else StorageIOError("the read of this body was cancelled; get the object again")
+            )
             await self.aclose()
             raise

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import aclosing
 
+from deltaglider_async.errors import IntegrityMismatchError
 from deltaglider_async.streams import Chunks
 
 
@@ -24,8 +25,11 @@ async def rechunk(chunks: Chunks, size: int) -> Chunks:
             yield b"".join(pending)
 
 
-async def window(chunks: Chunks, start: int, stop: int) -> Chunks:
-    """Bytes `start` to `stop` (exclusive) of a stream, which is read no further."""
+async def window(chunks: Chunks, start: int, stop: int, name: str = "the stream") -> Chunks:
+    """Bytes `start` to `stop` (exclusive) of a stream, which is read no further.
+
+    Raises `IntegrityMismatchError`, naming `name`, if it ends before.
+    """
     position = 0
     async with aclosing(chunks):
         async for chunk in chunks:
@@ -35,3 +39,5 @@ async def window(chunks: Chunks, start: int, stop: int) -> Chunks:
                 yield piece
             if position >= stop:
                 return
+    if position < stop:
+        raise IntegrityMismatchError(f"{name}: it ends after {position:,} bytes, within the range that was asked for.")

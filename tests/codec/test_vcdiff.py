@@ -1,0 +1,126 @@
+"""The header of a VCDIFF stream: what xdelta3 writes, and anything that anybody else might."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from deltaglider_async.codec.vcdiff import LONGEST_HEADER, MAGIC, Header, read_header
+from deltaglider_async.errors import DiffDecodeError
+
+START = MAGIC + b"\x00"
+
+
+def header(application: bytes, secondary: bytes = b"") -> bytes:
+    """The beginning of a delta with an application header."""
+    length = len(application)
+    digits = [length & 0x7F]
+    while length := length >> 7:
+        digits.append(0x80 | length & 0x7F)
+    return START + bytes([4 | bool(secondary)]) + secondary + bytes(reversed(digits)) + application
+
+
+@given(st.binary(max_size=64) | st.binary(max_size=64).map(lambda rest: START + rest))
+@example(b"")
+@example(START + b"\x04" + b"\xff" * 40)
+@example(START + b"\x05\x10" + b"\x80" * 40)
+def test_anything_is_a_header_or_the_beginning_of_one_or_an_error(data: bytes) -> None:
+    try:
+        found = read_header(data)
+    except DiffDecodeError as error:
+        assert "delta" in str(error)
+        return
+    assert found is None or isinstance(found, Header)
+    if found is not None:
+        assert found.application in data
+        assert isinstance(found.recompresses, bool)
+
+
+@given(st.binary(max_size=300), st.sampled_from([b"", b"\x01", b"\x02", b"\x10"]), st.binary(max_size=20))
+def test_a_header_is_read_as_soon_as_it_is_complete(application: bytes, secondary: bytes, rest: bytes) -> None:
+    whole = header(application, secondary)
+    assert read_header(whole + rest) == Header(application)
+    for length in range(len(whole)):
+        assert read_header(whole[:length]) is None
+
+
+@given(st.binary(max_size=64).map(lambda rest: START + rest), st.binary(max_size=20))
+def test_what_follows_changes_nothing(head: bytes, more: bytes) -> None:
+    try:
+        found = read_header(head)
+    except DiffDecodeError:
+        with pytest.raises(DiffDecodeError):
+            read_header(head + more)
+        return
+    if found is not None:
+        assert read_header(head + more) == found
+
+
+def test_the_longest_header_is_read_and_a_longer_one_refused() -> None:
+    assert read_header(header(b"x" * LONGEST_HEADER)) == Header(b"x" * LONGEST_HEADER)
+    with pytest.raises(DiffDecodeError, match="longer"):
+        read_header(header(b"x" * (LONGEST_HEADER + 1))[:8])
+
+
+def test_a_length_that_never_ends_is_refused() -> None:
+    """Leading zeros may make a number as long as the delta: who waits for its end reads everything."""
+    with pytest.raises(DiffDecodeError):
+        read_header(START + b"\x04" + b"\x80" * (2 * LONGEST_HEADER))
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (b"<html>", "D6 C3 C4"),
+        (b"\x1f\x8b\x08\x00\x00", "D6 C3 C4"),
+        (MAGIC + b"S\x00", "unknown kind"),
+        (START + b"\x08", "unknown kind"),
+        (START + b"\x02", "code table"),
+    ],
+)
+def test_what_cannot_be_decoded_says_why(data: bytes, said: str) -> None:
+    with pytest.raises(DiffDecodeError, match=said):
+        read_header(data)
+
+
+@pytest.mark.parametrize(
+    ("application", "recompresses"),
+    [
+        (b"", False),
+        (b"nonce", False),
+        (b"target//source/", False),
+        (b"target/G/source/", True),
+        (b"target//source/G", True),
+        (b"target/B/source/B", True),
+        (b"target/", False),
+        (b"target/Y", True),
+        (b"/", False),
+        (b"////", False),
+    ],
+)
+def test_a_header_asks_for_outside_programs_by_a_letter(application: bytes, recompresses: bool) -> None:
+    assert Header(application).recompresses == recompresses
+
+
+@pytest.mark.parametrize(
+    ("options", "application"),
+    [
+        (["-A=nonce"], b"nonce"),
+        (["-A="], b""),
+        ([], b"target//source/"),
+        (["-S", "none"], b"target//source/"),
+        (["-9", "-S", "djw"], b"target//source/"),
+        (["-n"], b"target//source/"),
+    ],
+    ids=["nonce", "empty", "names", "names, none", "names, djw", "no checksum"],
+)
+def test_what_xdelta3_writes_is_read(tmp_path: Path, options: list[str], application: bytes) -> None:
+    (tmp_path / "source").write_bytes(b"source" * 1000)
+    (tmp_path / "target").write_bytes(b"source" * 999 + b"target")
+    command = ["xdelta3", "-e", "-c", *options, "-s", "source", "target"]
+    delta = subprocess.run(command, cwd=tmp_path, check=True, capture_output=True).stdout
+    assert read_header(delta) == Header(application)
