@@ -41,8 +41,8 @@ async def delete(engine: Engine, bucket: str, key: str, arguments: Mapping[str, 
         delta = None  # somebody else's object, which has its own name
 
     # A condition speaks of the object, which is the plain form where both exist; what is below it is leftover.
-    condition = {name: arguments[name] for name in arguments if name.startswith("IfMatch")}
-    plain_arguments = {name: value for name, value in arguments.items() if name not in condition}
+    condition = {name for name in arguments if name.startswith("IfMatch")}
+    blind = {name: value for name, value in arguments.items() if name not in condition}
     if condition and not await engine.conditions.keeps(
         bucket, keys.deltaspace(key), "DeleteObject", "IfMatch", access_only(arguments)
     ):
@@ -51,16 +51,10 @@ async def delete(engine: Engine, bucket: str, key: str, arguments: Mapping[str, 
             "Nothing was deleted."
         )
     response: Response = {}
-    if condition and plain is not None:
-        response = await engine.store.delete(bucket, key, arguments)
-        if delta is not None:  # it was leftover, and the condition is kept
-            await engine.store.delete_if_unchanged(bucket, delta_key, delta["ETag"], access_only(arguments))
-    else:
-        if delta is not None:
-            response = await engine.store.delete(bucket, delta_key, arguments)
-        if not (condition and delta is not None):
-            plain_response = await engine.store.delete(bucket, key, arguments if condition else plain_arguments)
-            response = response or plain_response
+    if delta is not None:
+        response = await engine.store.delete(bucket, delta_key, arguments if plain is None else blind)
+    if not (condition and delta is not None and plain is None):
+        response = await engine.store.delete(bucket, key, arguments) | response
     kind = "direct" if plain is not None else "delta" if delta is not None else "not_found"
     if keys.is_internal(key) and plain is not None:
         kind = "reference" if key.endswith(keys.REFERENCE_NAME) else "internal"
