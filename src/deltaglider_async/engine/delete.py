@@ -14,6 +14,7 @@ from deltaglider_async.engine.parallel import concurrently
 from deltaglider_async.errors import InvalidRequestError
 from deltaglider_async.format import keys
 from deltaglider_async.format import metadata as meta
+from deltaglider_async.store.errors import service_error
 
 
 async def delete(engine: Engine, bucket: str, key: str, arguments: Mapping[str, Any]) -> Response:
@@ -50,6 +51,11 @@ async def delete(engine: Engine, bucket: str, key: str, arguments: Mapping[str, 
             f"cannot delete {where(bucket, key)} with IfMatch: this endpoint deletes whether it holds or not. "
             "Nothing was deleted."
         )
+    found, wanted = plain or delta, arguments.get("IfMatch")
+    if found is not None and wanted not in (None, "*") and wanted.strip('"') != found["ETag"].strip('"'):
+        # Said here, because the leftover goes first.
+        message = f"cannot delete {where(bucket, key)}: its ETag is {found['ETag']}, not {wanted}."
+        raise service_error("PreconditionFailed", 412, "DeleteObject", message)
     response: Response = {}
     if delta is not None:
         response = await engine.store.delete(bucket, delta_key, arguments if plain is None else blind)
