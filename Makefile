@@ -10,7 +10,7 @@ DEMO_FOLDER = .demo
 PYTEST =
 
 .DEFAULT_GOAL = help
-.PHONY: help setup xdelta3 demo test lint pytest format proofs test-lowest lock clean
+.PHONY: help setup xdelta3 archivers demo test lint pytest format proofs test-lowest lock clean
 
 help: ## what can be made
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name text; do \
@@ -25,6 +25,9 @@ $(STAMP): pyproject.toml requirements-dev.lock
 xdelta3:
 	@tools/bootstrap.sh xdelta3
 
+archivers:
+	@tools/bootstrap.sh archivers
+
 demo: setup ## the main job, end to end, on a local S3 server
 	@$(BIN)/dg demo --folder $(DEMO_FOLDER)
 
@@ -36,7 +39,7 @@ lint: $(STAMP) ## style, types, and the direction of imports
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-pytest: setup ## the tests alone
+pytest: setup archivers ## the tests alone
 	$(BIN)/python -m pytest $(PYTEST)
 
 proofs: setup ## the long forms of the tests

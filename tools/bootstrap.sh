@@ -1,7 +1,8 @@
 #!/bin/sh
-# Everything a fresh machine lacks, in two steps that do nothing when there is nothing to do:
+# Everything a fresh machine lacks, in steps that do nothing when there is nothing to do:
 #
 #   tools/bootstrap.sh xdelta3   the xdelta3 program, from the system's packages
+#   tools/bootstrap.sh archivers bzip2 and xz, for the tests
 #   tools/bootstrap.sh venv      .venv with the locked dependencies and this project (editable)
 #
 # System packages are installed as root or with `sudo -n`, never with a question. Where that is not
@@ -60,6 +61,12 @@ install_xdelta3() {
 or set DG_XDELTA3 to the program's path."
 }
 
+# What xdelta3 calls for some deltas of the original; the tests make such deltas.
+install_archivers() {
+    have bzip2 || install_package bzip2 bzip2 bzip2 bzip2 || die "bzip2 is missing. Install it and run this again."
+    have xz || install_package xz-utils xz xz xz || die "xz is missing. Install it and run this again."
+}
+
 new_enough() { "$1" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; }
 
 find_python() {
@@ -104,6 +111,7 @@ make_venv() {
 
 case "${1:-}" in
     xdelta3) install_xdelta3 ;;
+    archivers) install_archivers ;;
     venv) make_venv ;;
-    *) die "usage: tools/bootstrap.sh xdelta3 | venv" ;;
+    *) die "usage: tools/bootstrap.sh xdelta3 | archivers | venv" ;;
 esac

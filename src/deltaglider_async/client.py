@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import base64
-import os
-import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import aclosing
 from pathlib import Path
-from typing import IO, Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 from deltaglider_async.engine import delete, get, put, stats
 from deltaglider_async.engine.core import Engine, Response, access_only, where
+from deltaglider_async.engine.encode import PutRequest
 from deltaglider_async.engine.listing import (
     LARGEST_PAGE,
     Entry,
@@ -28,16 +27,19 @@ from deltaglider_async.errors import (
     DiffDecodeError,
     IntegrityMismatchError,
     InvalidRequestError,
-    LocalIOError,
     StorageIOError,
 )
 from deltaglider_async.format import keys
 from deltaglider_async.format.metadata import recorded_sha256
 from deltaglider_async.store.errors import code_of, translated
 from deltaglider_async.streams.digest import Digest
+from deltaglider_async.streams.part_file import write_file
 from deltaglider_async.streams.source import make_source
 from deltaglider_async.streams.threads import in_thread
 from deltaglider_async.types import BucketStats, Progress, StatsMode, UploadSummary, VerifyResult
+
+if TYPE_CHECKING:
+    from os import PathLike
 
 
 def _ignore(phase: str, position: int) -> None:
@@ -154,7 +156,7 @@ class DeltaGliderClient:
         if max_ratio is not None and not 0 <= max_ratio <= 1:
             raise InvalidRequestError(f"max_ratio is {max_ratio!r}. Accepted: 0.0 to 1.0.")
         self._check_arguments("PutObject", arguments)
-        request = put.PutRequest(
+        request = PutRequest(
             bucket=bucket,
             key=key,
             source=await make_source(body, content_length),
@@ -359,7 +361,7 @@ class DeltaGliderClient:
 
     async def upload(
         self,
-        file_path: str | os.PathLike[str],
+        file_path: str | PathLike[str],
         s3_url: str,
         tags: Mapping[str, str] | None = None,
         max_ratio: float | None = None,
@@ -392,7 +394,7 @@ class DeltaGliderClient:
         )
 
     async def download(
-        self, s3_url: str, output_path: str | os.PathLike[str], *, progress: Progress = _ignore, **arguments: Any
+        self, s3_url: str, output_path: str | PathLike[str], *, progress: Progress = _ignore, **arguments: Any
     ) -> None:
         """Download an object. The file appears under its name, replacing an older one, only when it is verified.
 
@@ -407,20 +409,7 @@ class DeltaGliderClient:
             path /= key.rpartition("/")[2]
         response = await self.get_object(Bucket=bucket, Key=key, progress=progress, **arguments)
         async with response["Body"] as body:
-            # As long as the name itself where that is long: 255 bytes is what file systems take.
-            name = os.fsdecode(os.fsencode(path.name)[:200])
-            part = _PartFile(path.with_name(f".{name}.{secrets.token_hex(6)}.part"))
-            try:
-                await in_thread(part.open)
-                while chunk := await body.readany():
-                    await in_thread(part.write, chunk)
-                await in_thread(part.finish, path)
-            except OSError as error:
-                if isinstance(error, LocalIOError):
-                    raise
-                raise LocalIOError(error.errno, f"cannot write {path}: {error.strerror}") from error
-            finally:
-                await in_thread(part.discard)  # runs to its end after a cancellation too
+            await write_file(path, body)
 
     async def verify(self, s3_url: str) -> VerifyResult:
         """Read an object as a get would, and compare with the SHA-256 recorded at its put. Raises as `get_object`."""
@@ -477,32 +466,6 @@ class DeltaGliderClient:
         for name, value in arguments.items():
             if name not in known and value is not None:
                 raise InvalidRequestError(f"{operation} has no argument {name!r}.")
-
-
-class _PartFile:
-    """A file that is being downloaded. An object of its own, so that an opening that is cancelled is still closed."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._file: IO[bytes] | None = None
-
-    def open(self) -> None:
-        """Its own attempt at the name: never follows or overwrites what somebody else left there."""
-        self._file = self._path.open("xb")
-
-    def write(self, chunk: bytes) -> None:
-        assert self._file is not None
-        self._file.write(chunk)
-
-    def finish(self, path: Path) -> None:
-        assert self._file is not None
-        self._file.close()
-        self._path.replace(path)
-
-    def discard(self) -> None:
-        if self._file is not None:
-            self._file.close()
-            self._path.unlink(missing_ok=True)
 
 
 def _hex(checksum: str) -> str:

@@ -23,6 +23,7 @@ from deltaglider_async.streams import Chunks
 from deltaglider_async.streams.body import ObjectBody, verified
 from deltaglider_async.streams.chunks import window
 from deltaglider_async.streams.digest import base64_sha256
+from deltaglider_async.streams.reported import reported
 from deltaglider_async.types import Progress
 
 _RANGE = re.compile(r"bytes=(?:(\d+)-(\d*)|-(\d+))")
@@ -113,7 +114,7 @@ async def get(
             chunks = body_chunks(found.response, name)
             if "ContentRange" not in response:
                 chunks = verified(chunks, size=found.size, sha256=found.sha256, name=name)
-            chunks = _reported(chunks, progress, "receiving")
+            chunks = reported(chunks, progress, "receiving")
         else:
             _refuse_on_delta(name, arguments)
             start, stop = 0, found.size
@@ -189,15 +190,6 @@ def parse_range(asked: str, size: int, name: str) -> tuple[int, int] | None:
 def _refuse_on_delta(name: str, arguments: Mapping[str, Any]) -> None:
     if arguments.get("PartNumber") not in (None, 1):
         raise InvalidRequestError(f"cannot read a part of {name}: it is stored as a delta. Use Range.")
-
-
-async def _reported(chunks: Chunks, progress: Progress, phase: Any) -> Chunks:
-    position = 0
-    async with aclosing(chunks):
-        async for chunk in chunks:
-            position += len(chunk)
-            progress(phase, position)
-            yield chunk
 
 
 #: What S3 says of the stored object's bytes, which is not true of the original's.

@@ -17,13 +17,9 @@ module or elsewhere.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from contextlib import aclosing
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass, replace
 
 from deltaglider_async.cache import Lease
-from deltaglider_async.codec import xdelta
 from deltaglider_async.engine.core import (
     PROCESS_MEMORY,
     Engine,
@@ -34,9 +30,9 @@ from deltaglider_async.engine.core import (
     serves_encryption,
     where,
 )
+from deltaglider_async.engine.encode import Delta, PutRequest, Refused, check_announced, compression_of, encode
 from deltaglider_async.engine.parallel import concurrently
 from deltaglider_async.errors import (
-    DiffEncodeError,
     InvalidRequestError,
     PreconditionFailedError,
     ReferenceCreationRaceError,
@@ -49,36 +45,16 @@ from deltaglider_async.store.conditions import Condition
 from deltaglider_async.store.conditions import Operation as Call
 from deltaglider_async.store.errors import service_error
 from deltaglider_async.store.s3 import LARGEST_SINGLE_PUT
-from deltaglider_async.streams import Chunks
 from deltaglider_async.streams.digest import Digest, base64_sha256, digested
+from deltaglider_async.streams.reported import reported
 from deltaglider_async.streams.source import Source, changed, digest_of, replayable, same_again, settle
 from deltaglider_async.streams.spool import Spool
-from deltaglider_async.types import Operation, Progress
+from deltaglider_async.types import Operation
 
 #: Sources up to here are read once and kept, instead of being read again where a second pass is needed.
 _IN_MEMORY = 8 * 1024 * 1024
 #: How often a put begins again because the reference changed under it.
 _ATTEMPTS = 8
-
-
-@dataclass(frozen=True, slots=True)
-class PutRequest:
-    """One put. `arguments` are boto3's for PutObject except `Bucket`, `Key`, `Body` and `Metadata`."""
-
-    bucket: str
-    key: str
-    source: Source
-    metadata: Mapping[str, str]
-    arguments: Mapping[str, Any]
-    max_ratio: float
-    use_delta: bool | None = None
-    """None: the name decides. False: plain. True: a delta candidate whatever its name."""
-    progress: Progress = field(default=lambda phase, position: None)
-
-    @property
-    def name(self) -> str:
-        """The last component of the key."""
-        return self.key.rpartition("/")[2]
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,33 +72,6 @@ class PutResult:
     reason: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class _Refused:
-    """Why there will be no delta. `ratio` is at least what it came to before it was given up."""
-
-    reason: str
-    ratio: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class _Delta:
-    """A proven delta of `size` bytes."""
-
-    spool: Spool
-    metadata: Mapping[str, str]
-    size: int
-    sha256: str
-
-    @property
-    def ratio(self) -> float:
-        """Delta size divided by original size."""
-        return self.spool.size / self.size if self.size else 1.0
-
-
-class _TooLargeError(Exception):
-    """The encoder's output passed the limit."""
-
-
 async def put(engine: Engine, request: PutRequest) -> PutResult:
     """Store an object. Raises what is in `errors`; the bucket then is as it was before."""
     keys.check_writable(request.bucket, request.key)
@@ -138,8 +87,8 @@ async def put(engine: Engine, request: PutRequest) -> PutResult:
         return await _put_plain(engine, request, refused)
     async with replayable(source) as source:
         request = replace(request, source=source)
-        if not swap and (compression := await _compression(source)):
-            return await _put_plain(engine, request, _Refused(f"it is a {compression} stream"))
+        if not swap and (compression := await compression_of(source)):
+            return await _put_plain(engine, request, Refused(f"it is a {compression} stream"))
         return await _put_candidate(engine, request)
 
 
@@ -164,15 +113,15 @@ async def _keeps(engine: Engine, request: PutRequest, size: int, condition: Cond
     return await engine.conditions.keeps(request.bucket, space, operation, condition, access_only(request.arguments))
 
 
-async def _why_no_swap(engine: Engine, request: PutRequest) -> _Refused | None:
+async def _why_no_swap(engine: Engine, request: PutRequest) -> Refused | None:
     """With `IfMatch`, the form that has the ETag is kept, whatever the name, the content or the ratio."""
     access = access_only(request.arguments)
     if await engine.store.head(request.bucket, request.key, access) is not None:
-        return _Refused("IfMatch keeps the form that is there")
+        return Refused("IfMatch keeps the form that is there")
     key = keys.delta_key(request.key)
     delta = await engine.store.head(request.bucket, key, access) if keys.fits(key) else None
     if delta is None or not meta.is_delta(delta.get("Metadata", {})):
-        return _Refused("there is nothing to match")  # S3 says so
+        return Refused("there is nothing to match")  # S3 says so
     if delta["ETag"].strip('"') != request.arguments["IfMatch"].strip('"'):
         raise _unmet(request)
     return None
@@ -183,28 +132,28 @@ def _unmet(request: PutRequest) -> Exception:
     return service_error("PreconditionFailed", 412, "PutObject", message)
 
 
-def _why_plain(request: PutRequest) -> _Refused | None:
+def _why_plain(request: PutRequest) -> Refused | None:
     """Reasons that are known without asking S3."""
     arguments = request.arguments
     if request.use_delta is False:
-        return _Refused("no delta was asked for")
+        return Refused("no delta was asked for")
     if request.use_delta is None and not is_candidate(request.key):
-        return _Refused("the name is no delta candidate")
+        return Refused("the name is no delta candidate")
     if request.max_ratio <= 0:
-        return _Refused("max_ratio is 0")
+        return Refused("max_ratio is 0")
     if not keys.fits(keys.delta_key(request.key)):
-        return _Refused(f"the key leaves no room for {keys.DELTA_SUFFIX} within {keys.LONGEST_KEY} bytes")
+        return Refused(f"the key leaves no room for {keys.DELTA_SUFFIX} within {keys.LONGEST_KEY} bytes")
     if "SSECustomerKey" in arguments:
-        return _Refused("a customer's encryption key cannot serve a shared reference")
+        return Refused("a customer's encryption key cannot serve a shared reference")
     if arguments.get("IfNoneMatch"):
-        return _Refused("IfNoneMatch compares and swaps on the plain form")
+        return Refused("IfNoneMatch compares and swaps on the plain form")
     if any(
         name == "ContentMD5" or (name.startswith("Checksum") and name[8:] not in ("Algorithm", "SHA256"))
         for name in arguments
     ):
-        return _Refused("a checksum other than SHA-256 speaks of the bytes as sent")
+        return Refused("a checksum other than SHA-256 speaks of the bytes as sent")
     if request.source.size == 0:
-        return _Refused("it is empty")
+        return Refused("it is empty")
     return None
 
 
@@ -214,11 +163,11 @@ async def _put_candidate(engine: Engine, request: PutRequest) -> PutResult:
     for _ in range(_ATTEMPTS):
         plain, delta, (reference, exists) = await _look(engine, request, space, access)
         if plain is not None:
-            refused = _Refused("a plain form of this key exists")
+            refused = Refused("a plain form of this key exists")
         elif delta is not None and not meta.is_delta(delta.get("Metadata", {})):
-            refused = _Refused(f"{where(request.bucket, keys.delta_key(request.key))} is an object of another tool")
+            refused = Refused(f"{where(request.bucket, keys.delta_key(request.key))} is an object of another tool")
         elif exists and reference is None:
-            refused = _Refused(f"{where(request.bucket, keys.reference_key(space))} is not a reference of ours")
+            refused = Refused(f"{where(request.bucket, keys.reference_key(space))} is not a reference of ours")
         else:
             if reference is None:
                 result = await _put_first(engine, request, space)
@@ -255,33 +204,33 @@ async def _look(
     return heads[request.key], heads[delta_key], reference
 
 
-async def _put_against(engine: Engine, request: PutRequest, reference: Reference) -> PutResult | _Refused | None:
+async def _put_against(engine: Engine, request: PutRequest, reference: Reference) -> PutResult | Refused | None:
     """Delta form against an existing reference; None if that changed meanwhile."""
     if not serves_encryption(encryption_of(request.arguments), reference.encryption):
-        return _Refused("its encryption is not that of the deltaspace's reference")
+        return Refused("its encryption is not that of the deltaspace's reference")
     if reference.size > LARGEST_REFERENCE:
-        return _Refused("the deltaspace's reference is larger than xdelta3 can use")
+        return Refused("the deltaspace's reference is larger than xdelta3 can use")
     request.progress("reading reference", 0)
     async with (
         engine.puts.take(2 * reference.size + 2 * PROCESS_MEMORY),
         engine.lease(reference, request.arguments) as lease,
     ):
         if compression := compressed_stream(await lease.read(0, MAGIC_LENGTH)):
-            return _Refused(f"the deltaspace's reference is a {compression} stream")
+            return Refused(f"the deltaspace's reference is a {compression} stream")
         with Spool() as spool:
-            delta = await _encode(engine, request, lease, reference.key, spool)
-            if isinstance(delta, _Refused):
+            delta = await encode(engine, request, lease, reference.key, spool)
+            if isinstance(delta, Refused):
                 return delta
             return await _write_delta(engine, request, delta, reference, lease)
 
 
-async def _put_first(engine: Engine, request: PutRequest, space: str) -> PutResult | _Refused | None:
+async def _put_first(engine: Engine, request: PutRequest, space: str) -> PutResult | Refused | None:
     """The first file of a deltaspace: reference, and delta of itself; None if somebody else's reference came first."""
     size = request.source.size
     if size is None:
         size = (await digest_of(request.source)).size
     if size > engine.settings.max_reference_size:
-        return _Refused("there is no reference yet, and it is larger than DG_MAX_REFERENCE_SIZE")
+        return Refused("there is no reference yet, and it is larger than DG_MAX_REFERENCE_SIZE")
     async with (
         engine.puts.take(2 * size + 2 * PROCESS_MEMORY),
         engine.cache.draft(request.source.open(), limit=size) as lease,
@@ -292,13 +241,13 @@ async def _put_first(engine: Engine, request: PutRequest, space: str) -> PutResu
         if not await _keeps(engine, request, lease.size, "IfNoneMatch"):
             reference_key = keys.addressed_reference_key(space, lease.sha256)
             if not keys.fits(reference_key):
-                return _Refused("the key of its reference would be too long")
+                return Refused("the key of its reference would be too long")
         with Spool() as spool:
             own = replace(
                 request, source=Source(lambda: lease.chunks(), lease.size, rereadable=True, name=request.source.name)
             )
-            delta = await _encode(engine, own, lease, reference_key, spool, note="zero-diff (reference identical)")
-            if isinstance(delta, _Refused):
+            delta = await encode(engine, own, lease, reference_key, spool, note="zero-diff (reference identical)")
+            if isinstance(delta, Refused):
                 return delta
             request.progress("sending", 0)
             reference = None
@@ -335,50 +284,8 @@ async def _create_reference(engine: Engine, request: PutRequest, key: str, lease
     return Reference(request.bucket, key, lease.sha256, lease.size, encryption_of(response))
 
 
-async def _encode(
-    engine: Engine, request: PutRequest, lease: Lease, reference_key: str, spool: Spool, note: str = ""
-) -> _Delta | _Refused:
-    """Encode into the spool, and decode what comes out at the same time: a delta counts if it gives back its input."""
-    # With IfMatch the form that has the ETag is kept, whatever the ratio.
-    max_ratio = 1e9 if request.arguments.get("IfMatch") else request.max_ratio
-    size, program = request.source.size, engine.settings.xdelta3
-    limit = None if size is None else int(size * max_ratio)
-    sent, proof = Digest(), Digest()
-    try:
-        body = _reported(digested(request.source.open(), sent), request.progress)
-        delta = _spooled(xdelta.encode(lease, body, program=program), spool, limit)
-        async with aclosing(xdelta.decode(lease, delta, 1 << 63, program=program)) as decoded:
-            async for chunk in decoded:
-                await proof.update(chunk)
-    except _TooLargeError:
-        assert size is not None
-        return _Refused("the delta is larger than max_ratio allows", spool.size / size)
-    sha256 = await sent.hexdigest()
-    if (proof.size, await proof.hexdigest()) != (sent.size, sha256):
-        raise DiffEncodeError(
-            f"cannot put {where(request.bucket, request.key)}: the delta did not decode to its input. Nothing was "
-            f"stored. Please report this with the output of {program} -V; until then, put with use_delta=False."
-        )
-    if spool.size > max_ratio * sent.size:
-        return _Refused("the delta is larger than max_ratio allows", spool.size / max(1, sent.size))
-    metadata = meta.DeltaMetadata(
-        file_sha256=sha256,
-        file_size=sent.size,
-        ref_key=reference_key,
-        ref_sha256=lease.sha256,
-        original_name=request.name,
-        delta_size=spool.size,
-        delta_cmd=" ".join(("xdelta3 -e -D", *xdelta.level(lease.size), "-s reference.bin")),
-        note=note,
-    ).encode(tool=engine.tool)
-    if not meta.fits(metadata | dict(request.metadata)):
-        return _Refused(f"metadata of a delta and the user's together exceed {meta.LARGEST_METADATA:,} bytes")
-    _check_announced(request, sha256)
-    return _Delta(spool, metadata | dict(request.metadata), sent.size, sha256)
-
-
 async def _write_delta(
-    engine: Engine, request: PutRequest, delta: _Delta, reference: Reference, lease: Lease
+    engine: Engine, request: PutRequest, delta: Delta, reference: Reference, lease: Lease
 ) -> PutResult | None:
     """Write the delta form, then make sure of its reference; None if another reference is there now."""
     request.progress("sending", delta.size)
@@ -412,7 +319,7 @@ async def _write_delta(
     )
 
 
-async def _put_plain(engine: Engine, request: PutRequest, refused: _Refused) -> PutResult:
+async def _put_plain(engine: Engine, request: PutRequest, refused: Refused) -> PutResult:
     """Plain form. An older delta form is removed afterwards, if it is still the one that was seen before."""
     bucket, key, source, access = request.bucket, request.key, request.source, access_only(request.arguments)
     delta_key, space = keys.delta_key(key), keys.deltaspace(key)
@@ -426,7 +333,7 @@ async def _put_plain(engine: Engine, request: PutRequest, refused: _Refused) -> 
     if source.rereadable:
         digest = await digest_of(source)
         sha256, size = await digest.hexdigest(), digest.size
-        _check_announced(request, sha256)
+        check_announced(request, sha256)
         ours = meta.plain_metadata(request.name, sha256, size, tool=engine.tool)
         # Ours are a convenience here; a user's metadata that fills the 2 KB goes first.
         metadata = ours | metadata if meta.fits(ours | metadata) else metadata
@@ -437,7 +344,7 @@ async def _put_plain(engine: Engine, request: PutRequest, refused: _Refused) -> 
     response = await engine.store.put(
         bucket,
         key,
-        _reported(chunks if sha256 else digested(chunks, sent), request.progress, "sending"),
+        reported(chunks if sha256 else digested(chunks, sent), request.progress, "sending"),
         size,
         metadata=metadata,
         sha256=sha256 or None,
@@ -449,43 +356,3 @@ async def _put_plain(engine: Engine, request: PutRequest, refused: _Refused) -> 
         size, sha256 = sent.size, await sent.hexdigest()
     assert size is not None
     return PutResult(response, "upload_direct", size, size, sha256, refused.ratio, reason=refused.reason)
-
-
-def _check_announced(request: PutRequest, sha256: str) -> None:
-    announced = request.arguments.get("ChecksumSHA256")
-    if announced is not None and announced != base64_sha256(sha256):
-        raise InvalidRequestError(
-            f"cannot put {where(request.bucket, request.key)}: ChecksumSHA256 is {announced}, but the body's is "
-            f"{base64_sha256(sha256)}. Nothing was stored."
-        )
-
-
-async def _compression(source: Source) -> str | None:
-    """The compression that the source has as a whole, by its first bytes."""
-    head = b""
-    async with aclosing(source.open()) as chunks:
-        async for chunk in chunks:
-            head += chunk[:MAGIC_LENGTH]
-            if len(head) >= MAGIC_LENGTH:
-                break
-    return compressed_stream(head)
-
-
-async def _spooled(chunks: Chunks, spool: Spool, limit: int | None) -> Chunks:
-    """The same chunks, kept as well; raises `_TooLargeError` as soon as they are more than the limit."""
-    async with aclosing(chunks):
-        async for chunk in chunks:
-            await spool.write(chunk)
-            if limit is not None and spool.size > limit:
-                raise _TooLargeError
-            yield chunk
-
-
-async def _reported(chunks: Chunks, progress: Progress, phase: Any = "encoding") -> Chunks:
-    """The same chunks, counted for whoever watches."""
-    position = 0
-    async with aclosing(chunks):
-        async for chunk in chunks:
-            yield chunk
-            position += len(chunk)
-            progress(phase, position)

@@ -1,0 +1,140 @@
+"""Makes the delta of a put, and proves it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from typing import Any
+
+from deltaglider_async.cache import Lease
+from deltaglider_async.codec import xdelta
+from deltaglider_async.engine.core import Engine, where
+from deltaglider_async.errors import DiffEncodeError, InvalidRequestError
+from deltaglider_async.format import metadata as meta
+from deltaglider_async.format.candidates import MAGIC_LENGTH, compressed_stream
+from deltaglider_async.streams import Chunks
+from deltaglider_async.streams.digest import Digest, base64_sha256, digested
+from deltaglider_async.streams.reported import reported
+from deltaglider_async.streams.source import Source
+from deltaglider_async.streams.spool import Spool
+from deltaglider_async.types import Progress
+
+
+@dataclass(frozen=True, slots=True)
+class PutRequest:
+    """One put. `arguments` are boto3's for PutObject except `Bucket`, `Key`, `Body` and `Metadata`."""
+
+    bucket: str
+    key: str
+    source: Source
+    metadata: Mapping[str, str]
+    arguments: Mapping[str, Any]
+    max_ratio: float
+    use_delta: bool | None = None
+    """None: the name decides. False: plain. True: a delta candidate whatever its name."""
+    progress: Progress = field(default=lambda phase, position: None)
+
+    @property
+    def name(self) -> str:
+        """The last component of the key."""
+        return self.key.rpartition("/")[2]
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Why there will be no delta. `ratio` is at least what it came to before it was given up."""
+
+    reason: str
+    ratio: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Delta:
+    """A proven delta of `size` bytes."""
+
+    spool: Spool
+    metadata: Mapping[str, str]
+    size: int
+    sha256: str
+
+    @property
+    def ratio(self) -> float:
+        """Delta size divided by original size."""
+        return self.spool.size / self.size if self.size else 1.0
+
+
+class _TooLargeError(Exception):
+    """The encoder's output passed the limit."""
+
+
+async def encode(
+    engine: Engine, request: PutRequest, lease: Lease, reference_key: str, spool: Spool, note: str = ""
+) -> Delta | Refused:
+    """Encode into the spool, and decode what comes out at the same time: a delta counts if it gives back its input."""
+    # With IfMatch the form that has the ETag is kept, whatever the ratio.
+    max_ratio = 1e9 if request.arguments.get("IfMatch") else request.max_ratio
+    size, program = request.source.size, engine.settings.xdelta3
+    limit = None if size is None else int(size * max_ratio)
+    sent, proof = Digest(), Digest()
+    try:
+        body = reported(digested(request.source.open(), sent), request.progress, "encoding")
+        delta = _spooled(xdelta.encode(lease, body, program=program), spool, limit)
+        async with aclosing(xdelta.decode(lease, delta, 1 << 63, program=program)) as decoded:
+            async for chunk in decoded:
+                await proof.update(chunk)
+    except _TooLargeError:
+        assert size is not None
+        return Refused("the delta is larger than max_ratio allows", spool.size / size)
+    sha256 = await sent.hexdigest()
+    if (proof.size, await proof.hexdigest()) != (sent.size, sha256):
+        raise DiffEncodeError(
+            f"cannot put {where(request.bucket, request.key)}: the delta did not decode to its input. Nothing was "
+            f"stored. Please report this with the output of {program} -V; until then, put with use_delta=False."
+        )
+    if spool.size > max_ratio * sent.size:
+        return Refused("the delta is larger than max_ratio allows", spool.size / max(1, sent.size))
+    metadata = meta.DeltaMetadata(
+        file_sha256=sha256,
+        file_size=sent.size,
+        ref_key=reference_key,
+        ref_sha256=lease.sha256,
+        original_name=request.name,
+        delta_size=spool.size,
+        delta_cmd=" ".join(("xdelta3 -e -D", *xdelta.level(lease.size), "-s reference.bin")),
+        note=note,
+    ).encode(tool=engine.tool)
+    if not meta.fits(metadata | dict(request.metadata)):
+        return Refused(f"metadata of a delta and the user's together exceed {meta.LARGEST_METADATA:,} bytes")
+    check_announced(request, sha256)
+    return Delta(spool, metadata | dict(request.metadata), sent.size, sha256)
+
+
+def check_announced(request: PutRequest, sha256: str) -> None:
+    announced = request.arguments.get("ChecksumSHA256")
+    if announced is not None and announced != base64_sha256(sha256):
+        raise InvalidRequestError(
+            f"cannot put {where(request.bucket, request.key)}: ChecksumSHA256 is {announced}, but the body's is "
+            f"{base64_sha256(sha256)}. Nothing was stored."
+        )
+
+
+async def compression_of(source: Source) -> str | None:
+    """The compression that the source has as a whole, by its first bytes."""
+    head = b""
+    async with aclosing(source.open()) as chunks:
+        async for chunk in chunks:
+            head += chunk[:MAGIC_LENGTH]
+            if len(head) >= MAGIC_LENGTH:
+                break
+    return compressed_stream(head)
+
+
+async def _spooled(chunks: Chunks, spool: Spool, limit: int | None) -> Chunks:
+    """The same chunks, kept as well; raises `_TooLargeError` as soon as they are more than the limit."""
+    async with aclosing(chunks):
+        async for chunk in chunks:
+            await spool.write(chunk)
+            if limit is not None and spool.size > limit:
+                raise _TooLargeError
+            yield chunk
