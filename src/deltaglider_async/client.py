@@ -113,8 +113,9 @@ class DeltaGliderClient:
 
         Returns boto3's response; `ETag` is the stored object's, `ChecksumSHA256` (base64) the original's.
         `DeltaGliderInfo`: `OriginalSize`, `StoredSize` (bytes; with the reference where this put made one),
-        `OriginalSizeMB`, `StoredSizeMB`, `IsDelta`, `CompressionRatio` (delta divided by original, small is
-        good; 1.0 where none was tried), `SavingsPercent`, `StoredAs` (`delta`, `reference+delta`, `plain`),
+        `OriginalSizeMB`, `StoredSizeMB`, `IsDelta` (not for the file that became the reference), `CompressionRatio`
+        (delta divided by original, small is good, also where the delta was refused; 1.0 where there was none),
+        `SavingsPercent` (of what is stored now), `StoredAs` (`delta`, `reference+delta`, `plain`),
         `Operation`, `ReferenceKey`, `Reason` (why plain, else None).
 
         Raises `InvalidRequestError` (reserved name, bad argument), `LocalIOError`, `SourceChangedError`,
@@ -125,7 +126,7 @@ class DeltaGliderClient:
         """
         result = await self._put(Bucket, Key, Body, Metadata, ContentLength, arguments, max_ratio, use_delta, progress)
         stored_as = {"create_reference": "reference+delta", "create_delta": "delta", "upload_direct": "plain"}
-        is_delta = result.operation != "upload_direct"
+        is_delta = result.operation == "create_delta"
         info = {
             "OriginalSize": result.original_size,
             "StoredSize": result.stored_size,

@@ -109,6 +109,12 @@ class OpenClient:
         if self._client is not None:
             await self._client.aclose()
 
+    def __getattr__(self, name: str) -> Any:
+        raise AttributeError(
+            f"{name}: there is no client yet. Use `async with create_client(...) as client`, or "
+            "`client = await create_client(...).open()`."
+        )
+
     async def open(self) -> DeltaGliderClient:
         """A client that lives until its `aclose()`, for module-level clients."""
         return await self.__aenter__()

@@ -21,6 +21,8 @@ import pytest
 from deltaglider_async.client import DeltaGliderClient
 from deltaglider_async.errors import (
     CodecUnavailableError,
+    DiffDecodeError,
+    DiffEncodeError,
     IntegrityMismatchError,
     InvalidRequestError,
     LocalIOError,
@@ -353,6 +355,23 @@ async def test_no_xdelta3_is_one_clear_error(make_client: MakeClient, bucket: st
             await client.put_object(Bucket=bucket, Key="a.zip", Body=BASE)
         await client.put_object(Bucket=bucket, Key="a.txt", Body=BASE)
     assert set(await stored(s3, bucket)) == {"a.txt"}
+
+
+@pytest.mark.parametrize("program", ["/bin/false", "/bin/true"])
+async def test_an_xdelta3_that_ends_at_once_is_one_clear_error(
+    make_client: MakeClient, bucket: str, s3: S3Client, program: str
+) -> None:
+    async with make_client(xdelta3=program) as client:
+        for _ in range(10):
+            with pytest.raises((DiffEncodeError, DiffDecodeError)):
+                await client.put_object(Bucket=bucket, Key="a.zip", Body=content(1, 3 << 20))
+    assert not await stored(s3, bucket)
+
+
+async def test_metadata_must_be_text(client: DeltaGliderClient, bucket: str) -> None:
+    wrong: Any = {"a": 1}
+    with pytest.raises(InvalidRequestError, match="'a' is 1"):
+        await client.put_object(Bucket=bucket, Key="a.zip", Body=BASE, Metadata=wrong)
 
 
 async def test_a_full_disk_is_one_clear_error(client: DeltaGliderClient, bucket: str, s3: S3Client) -> None:

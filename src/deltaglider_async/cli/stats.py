@@ -43,7 +43,7 @@ def stats(
 
     async def work() -> int:
         async with connection.client() as client:
-            found = await client.get_bucket_stats(place.bucket, mode=mode, prefix=place.key)
+            found = await client.get_bucket_stats(place.bucket, mode=mode, prefix=place.folder)
         if as_json:
             print(json.dumps(asdict(found), indent=2))
         else:

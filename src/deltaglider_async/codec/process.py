@@ -76,8 +76,9 @@ async def _start(argv: Sequence[str], pass_fds: Sequence[int]) -> Process:
     if sys.platform == "linux":
         transport = process._transport  # type: ignore[attr-defined]  # asyncio offers no other way to the pipes
         for descriptor in (0, 1):
-            # EPERM: the user's pipes have reached their limit of pages; smaller ones work too.
-            with contextlib.suppress(OSError):
+            # EPERM: the user's pipes have reached their limit of pages; smaller ones work too. ValueError: the process
+            # has ended already, and the pipe with it; its exit code will tell.
+            with contextlib.suppress(OSError, ValueError):
                 pipe = transport.get_pipe_transport(descriptor).get_extra_info("pipe")
                 fcntl.fcntl(pipe.fileno(), fcntl.F_SETPIPE_SZ, _PIPE_SIZE)
     return process

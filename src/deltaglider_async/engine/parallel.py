@@ -15,12 +15,15 @@ T = TypeVar("T")
 
 async def concurrently(*work: Callable[[], Coroutine[Any, Any, Any]]) -> None:
     """Run all; the first error cancels the others and is raised as it is, not as a group."""
+    error: BaseException | None = None
     try:
         async with anyio.create_task_group() as tasks:
             for piece in work:
                 tasks.start_soon(piece)
     except BaseExceptionGroup as group:
-        raise first_error(group) from group
+        error = first_error(group)
+    if error is not None:  # outside of the handler: the group would double every traceback
+        raise error
 
 
 async def for_each(items: AsyncIterator[T], work: Callable[[T], Coroutine[Any, Any, None]], at_once: int) -> None:

@@ -260,7 +260,9 @@ async def _put_first(engine: Engine, request: PutRequest, space: str) -> PutResu
             if reference is None:
                 return None
             result = await _write_delta(engine, request, delta, reference, lease)
-            return result and replace(result, operation="create_reference", stored_size=lease.size + delta.spool.size)
+            return result and replace(
+                result, operation="create_reference", stored_size=lease.size + delta.spool.size, ratio=0.0
+            )
 
 
 async def _create_reference(engine: Engine, request: PutRequest, key: str, lease: Lease) -> Reference | None:

@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 from urllib.parse import quote
 
 from deltaglider_async._version import __version__
@@ -171,9 +172,11 @@ def user_part(metadata: Mapping[str, str]) -> dict[str, str]:
     return {key: value for key, value in user.items() if key not in ours}
 
 
-def check_user_metadata(metadata: Mapping[str, str]) -> None:
+def check_user_metadata(metadata: Mapping[Any, Any]) -> None:
     """Raise `InvalidRequestError` where a user's metadata would be taken for ours."""
-    for key in metadata:
+    for key, value in metadata.items():
+        if not (isinstance(key, str) and isinstance(value, str)):
+            raise InvalidRequestError(f"Metadata: {key!r} is {value!r}. Accepted: names and values of type str.")
         if key.lower().startswith(("dg-", "dg_")):
             raise InvalidRequestError(
                 f"Metadata: the name {key!r} is reserved; names starting with dg- belong to the format."

@@ -8,7 +8,7 @@ import inspect
 import io
 import os
 import stat
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -49,10 +49,14 @@ async def make_source(body: Any, content_length: int | None = None) -> Source:
         source = await _path_source(Path(body))
     elif isinstance(body, io.TextIOBase):
         raise InvalidRequestError('Body is a file opened as text. Open it as binary: open(path, "rb").')
+    elif callable(getattr(body, "read_chunk", None)):  # a part of aiohttp's multipart reader
+        source = Source(lambda: _read_async(body.read_chunk), None, rereadable=False)
     elif _reads_async(body):
-        source = Source(lambda: _read_async(body), None, rereadable=False)
+        source = Source(lambda: _read_async(body.read), None, rereadable=False)
     elif callable(getattr(body, "read", None)):
         source = await _file_source(body)
+    elif callable(getattr(getattr(body, "file", None), "read", None)):  # a file of aiohttp's posted form
+        source = await _file_source(body.file)
     elif hasattr(body, "__aiter__"):
         source = Source(lambda: _iterate(body), None, rereadable=False)
     else:
@@ -248,8 +252,8 @@ def _reads_async(body: Any) -> bool:
     return callable(read) and (inspect.iscoroutinefunction(read) or hasattr(body, "__aiter__"))
 
 
-async def _read_async(body: Any) -> Chunks:
-    while chunk := await body.read(CHUNK):
+async def _read_async(read: Callable[[int], Awaitable[Any]]) -> Chunks:
+    while chunk := await read(CHUNK):
         yield _checked(chunk)
 
 
