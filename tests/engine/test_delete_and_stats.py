@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from deltaglider_async.client import DeltaGliderClient
 from deltaglider_async.errors import InvalidRequestError, NotFoundError, PreconditionFailedError
-from tests.engine.conftest import content, version
+from tests.engine.conftest import MakeClient, content, version
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
@@ -153,6 +154,40 @@ async def test_a_condition_speaks_of_the_plain_form_where_both_exist(
     plain = (await client.head_object(Bucket=bucket, Key="a/1.zip"))["ETag"]
     await client.delete_object(Bucket=bucket, Key="a/1.zip", IfMatch=plain)
     assert set(await stored(s3, bucket)) == {"a/reference.bin", "a/0.zip.delta"}
+
+
+async def test_a_conditional_delete_never_takes_a_put_that_came_between(
+    client: DeltaGliderClient, make_client: MakeClient, bucket: str, s3: S3Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After it saw the forms of the key, another client deletes it and puts a new delta."""
+    await put_versions(client, bucket, "a/", 2)
+    await put_raw(s3, bucket, "a/1.zip", b"plain now")
+    plain = (await client.head_object(Bucket=bucket, Key="a/1.zip"))["ETag"]
+    new = bytes(range(256)) * 200
+    store = client._engine.store
+    delete = store.delete
+
+    async def after_the_other(*arguments: Any, **named: Any) -> Any:
+        monkeypatch.setattr(store, "delete", delete)
+        async with make_client() as other:
+            await other.delete_object(Bucket=bucket, Key="a/1.zip")
+            await other.put_object(Bucket=bucket, Key="a/1.zip", Body=new, max_ratio=1)
+        return await delete(*arguments, **named)
+
+    monkeypatch.setattr(store, "delete", after_the_other)
+    with contextlib.suppress(PreconditionFailedError, NotFoundError):
+        await client.delete_object(Bucket=bucket, Key="a/1.zip", IfMatch=plain)
+    response = await client.get_object(Bucket=bucket, Key="a/1.zip")
+    assert await response["Body"].read() == new
+
+
+async def test_a_leftover_can_be_deleted_by_its_stored_name(
+    client: DeltaGliderClient, bucket: str, s3: S3Client
+) -> None:
+    await put_versions(client, bucket, "a/", 2)
+    await put_raw(s3, bucket, "a/1.zip", b"plain now")
+    await client.delete_object(Bucket=bucket, Key="a/1.zip.delta")
+    assert set(await stored(s3, bucket)) == {"a/reference.bin", "a/0.zip.delta", "a/1.zip"}
 
 
 async def test_a_misspelled_argument_deletes_nothing(client: DeltaGliderClient, bucket: str, s3: S3Client) -> None:

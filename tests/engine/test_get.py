@@ -21,8 +21,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import anyio
 import psutil
 import pytest
+from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from deltaglider_async import create_client
@@ -956,3 +958,23 @@ async def test_no_application_header_makes_anything_else_happen(tmp_path: Path, 
     else:
         assert seen == TARGET
     assert set(tmp_path.iterdir()) == before
+
+
+async def test_more_gets_than_connections_all_end(s3_endpoint: str, bucket: str) -> None:
+    """Those that wait for a reference hold no connection that its download needs."""
+    config = Config(max_pool_connections=4)
+    async with create_client(endpoint_url=s3_endpoint, config=config) as writer:
+        for number in range(12):
+            await writer.put_object(Bucket=bucket, Key=f"a/{number}.zip", Body=version(content(1), number))
+    read: dict[int, bytes] = {}
+    async with create_client(endpoint_url=s3_endpoint, config=config) as client:
+
+        async def get(number: int) -> None:
+            async with (await client.get_object(Bucket=bucket, Key=f"a/{number}.zip"))["Body"] as body:
+                read[number] = await body.read()
+
+        with anyio.fail_after(30):
+            async with anyio.create_task_group() as tasks:
+                for number in range(12):
+                    tasks.start_soon(get, number)
+    assert read == {number: version(content(1), number) for number in range(12)}

@@ -407,6 +407,30 @@ async def test_a_wrong_checksum_is_refused(client: DeltaGliderClient, bucket: st
     ] == right
 
 
+async def test_a_checksum_of_a_long_body_is_not_dropped(client: DeltaGliderClient, bucket: str, s3: S3Client) -> None:
+    async def body() -> AsyncIterator[bytes]:
+        for seed in range(17):
+            yield content(seed, 1 << 20)
+
+    wrong = base64.b64encode(hashlib.sha256(b"").digest()).decode()
+    checksums: list[dict[str, Any]] = [{"ContentMD5": "AAAAAAAAAAAAAAAAAAAAAA=="}, {"ChecksumCRC32": "AAAAAA=="}]
+    for checksum in checksums:
+        with pytest.raises(InvalidRequestError, match="cannot be checked for a body that is sent in parts"):
+            await client.put_object(Bucket=bucket, Key="a.txt", Body=body(), **checksum)
+    with pytest.raises(InvalidRequestError, match="ChecksumSHA256 is"):
+        await client.put_object(Bucket=bucket, Key="a.txt", Body=body(), ChecksumSHA256=wrong)
+    assert not await stored(s3, bucket)
+
+
+async def test_a_put_from_a_silent_pipe_can_be_cancelled(client: DeltaGliderClient, bucket: str) -> None:
+    reading, writing = os.pipe()
+    with os.fdopen(reading, "rb") as source, os.fdopen(writing, "wb", buffering=0) as sink:
+        sink.write(b"some of it")
+        with anyio.move_on_after(0.5) as scope:
+            await client.put_object(Bucket=bucket, Key="a.txt", Body=source)
+        assert scope.cancelled_caught
+
+
 async def test_misspelled_arguments_are_refused(client: DeltaGliderClient, bucket: str) -> None:
     with pytest.raises(InvalidRequestError, match="ContentTyp"):
         await client.put_object(Bucket=bucket, Key="a.zip", Body=BASE, ContentTyp="x")

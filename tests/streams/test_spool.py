@@ -24,7 +24,7 @@ async def contents(spool: Spool) -> bytes:
 @pytest.mark.parametrize("sizes", [[], [0], [1], [10, 10], [10, 11], [21], [5] * 50, [20, 0, 1], [3 * CHUNK, 1]])
 async def test_what_was_written_is_read_any_number_of_times(sizes: list[int]) -> None:
     before, written = open_files(), b""
-    with Spool(in_memory=20) as spool:
+    async with Spool(in_memory=20) as spool:
         for number, size in enumerate(sizes):
             chunk = bytes([number]) * size
             await spool.write(chunk)
@@ -39,14 +39,14 @@ async def test_what_was_written_is_read_any_number_of_times(sizes: list[int]) ->
 
 async def test_a_spool_in_a_file_has_no_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    with Spool(in_memory=0) as spool:
+    async with Spool(in_memory=0) as spool:
         await spool.write(b"content")
         assert list(tmp_path.iterdir()) == []
         assert await contents(spool) == b"content"
 
 
 async def test_two_readers_do_not_disturb_each_other() -> None:
-    with Spool(in_memory=0) as spool:
+    async with Spool(in_memory=0) as spool:
         await spool.write(b"a" * CHUNK + b"b" * CHUNK)
         one, two = spool.chunks(), spool.chunks()
         assert await anext(one) == await anext(two) == b"a" * CHUNK
@@ -59,7 +59,7 @@ async def test_two_readers_do_not_disturb_each_other() -> None:
 async def test_no_room_is_one_clear_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "nothing"))
     before = open_files()
-    with Spool(in_memory=3) as spool:
+    async with Spool(in_memory=3) as spool:
         await spool.write(b"abc")
         with pytest.raises(LocalIOError, match=r"temporary folder .*nothing.*TMPDIR") as full:
             await spool.write(b"d")

@@ -136,7 +136,13 @@ def _kill(process: Process) -> None:
     with contextlib.suppress(ProcessLookupError):
         if sys.platform == "linux":
             # Unlike its number, a descriptor of the process cannot come to mean another one.
-            descriptor = os.pidfd_open(process.pid)
+            try:
+                descriptor = os.pidfd_open(process.pid)
+            except ProcessLookupError:
+                return
+            except OSError:  # no descriptor left, or no such call here
+                os.kill(process.pid, signal.SIGKILL)
+                return
             try:
                 signal.pidfd_send_signal(descriptor, signal.SIGKILL)
             finally:

@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from deltaglider_async.engine.core import Engine, Response, access_only, where
-from deltaglider_async.engine.parallel import concurrently
 from deltaglider_async.errors import InvalidRequestError
 from deltaglider_async.format import keys
 from deltaglider_async.format import metadata as meta
@@ -25,28 +24,21 @@ async def delete(engine: Engine, bucket: str, key: str, arguments: Mapping[str, 
     """
     if keys.is_reference(key):
         await _refuse_used_reference(engine, bucket, key)
-    heads: dict[str, Response | None] = {}
+    access = access_only(arguments)
+    given = key
+    if key.endswith(keys.DELTA_SUFFIX) and _is_delta(await engine.store.head(bucket, key, access)):
+        key = keys.logical_key(key)  # the stored form of that logical key
+    delta_key, space = keys.delta_key(key), keys.deltaspace(key)
+    # In this order: a delta that is seen before a plain form is leftover for good. No later put writes its nonce
+    # again, so deleting it by its ETag cannot hit anybody else's put.
+    delta = await engine.store.head(bucket, delta_key, access) if keys.fits(delta_key) else None
+    if not _is_delta(delta):
+        delta = None  # nothing, or somebody else's object, which has its own name
+    plain = await engine.store.head(bucket, key, access)
 
-    async def look(stored: str) -> None:
-        heads[stored] = await engine.store.head(bucket, stored, access_only(arguments))
-
-    if key.endswith(keys.DELTA_SUFFIX):
-        await look(key)
-        if _is_delta(heads[key]):
-            key = keys.logical_key(key)  # the stored form of that logical key
-    delta_key = keys.delta_key(key)
-    stored_keys = [stored for stored in (delta_key, key) if keys.fits(stored) and stored not in heads]
-    await concurrently(*(lambda stored=stored: look(stored) for stored in stored_keys))
-    plain, delta = heads.get(key), heads.get(delta_key)
-    if delta is not None and not _is_delta(delta):
-        delta = None  # somebody else's object, which has its own name
-
-    # A condition speaks of the object, which is the plain form where both exist; what is below it is leftover.
+    # A condition speaks of the object, which is the plain form where both exist.
     condition = {name for name in arguments if name.startswith("IfMatch")}
-    blind = {name: value for name, value in arguments.items() if name not in condition}
-    if condition and not await engine.conditions.keeps(
-        bucket, keys.deltaspace(key), "DeleteObject", "IfMatch", access_only(arguments)
-    ):
+    if condition and not await engine.conditions.keeps(bucket, space, "DeleteObject", "IfMatch", access):
         raise InvalidRequestError(
             f"cannot delete {where(bucket, key)} with IfMatch: this endpoint deletes whether it holds or not. "
             "Nothing was deleted."
@@ -56,12 +48,27 @@ async def delete(engine: Engine, bucket: str, key: str, arguments: Mapping[str, 
         # Said here, because the leftover goes first.
         message = f"cannot delete {where(bucket, key)}: its ETag is {found['ETag']}, not {wanted}."
         raise service_error("PreconditionFailed", 412, "DeleteObject", message)
-    response: Response = {}
-    if delta is not None:
-        response = await engine.store.delete(bucket, delta_key, arguments if plain is None else blind)
-    if not (condition and delta is not None and plain is None):
-        response = await engine.store.delete(bucket, key, arguments) | response
+    store, response = engine.store, Response()
     kind = "direct" if plain is not None else "delta" if delta is not None else "not_found"
+    if arguments.get("VersionId") is not None:
+        if plain is None:
+            raise InvalidRequestError(
+                f"cannot delete a version of {where(bucket, key)}: it is not stored as itself now, so the version may "
+                f"be of another stored object. Delete it from {where(bucket, delta_key)} with S3's own tools."
+            )
+        response = await store.delete(bucket, key, arguments)
+    elif delta is not None and plain is not None and (condition or given != key):
+        await store.delete_if_unchanged(bucket, delta_key, delta["ETag"], access)
+        if given == key:
+            response = await store.delete(bucket, key, arguments)
+        else:
+            kind = "delta"  # the leftover was named, not the object
+    elif delta is not None:
+        response = await store.delete(bucket, delta_key, arguments)
+        if not condition:
+            response = await store.delete(bucket, key, arguments) | response
+    else:
+        response = await store.delete(bucket, key, arguments)
     if keys.is_internal(key) and plain is not None:
         kind = "reference" if key.endswith(keys.REFERENCE_NAME) else "internal"
     response["DeltaGliderInfo"] = {

@@ -24,6 +24,7 @@ from deltaglider_async.streams.body import ObjectBody, verified
 from deltaglider_async.streams.chunks import window
 from deltaglider_async.streams.digest import base64_sha256
 from deltaglider_async.streams.reported import reported
+from deltaglider_async.streams.spool import Spool
 from deltaglider_async.types import Progress
 
 _RANGE = re.compile(r"bytes=(?:(\d+)-(\d*)|-(\d+))")
@@ -146,13 +147,17 @@ async def decoded(engine: Engine, found: Found, name: str, arguments: Mapping[st
             f"cannot read {name}: it is stored with the codec {delta.codec!r}, which this version does not know. "
             "Upgrade deltaglider-async."
         )
-    async with aclosing(body_chunks(found.response, name)) as stored:
+    async with Spool() as stored:
+        # Whole, first: whoever waits for a reference must not hold a connection of the pool that serves it.
+        async with aclosing(body_chunks(found.response, name)) as received:
+            async for chunk in received:
+                await stored.write(chunk)
         reference = await engine.reference_of(found.bucket, found.stored_key, delta, arguments)
         progress("reading reference", 0)
         async with engine.gets.take(2 * reference.size + PROCESS_MEMORY), engine.lease(reference, arguments) as lease:
             position = 0
             try:
-                chunks = xdelta.decode(lease, stored, delta.file_size, program=engine.settings.xdelta3)
+                chunks = xdelta.decode(lease, stored.chunks(), delta.file_size, program=engine.settings.xdelta3)
                 async with aclosing(chunks):
                     async for chunk in chunks:
                         position += len(chunk)

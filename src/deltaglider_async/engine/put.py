@@ -17,6 +17,7 @@ module or elsewhere.
 
 from __future__ import annotations
 
+from contextlib import aclosing
 from dataclasses import dataclass, replace
 
 from deltaglider_async.cache import Lease
@@ -45,6 +46,7 @@ from deltaglider_async.store.conditions import Condition
 from deltaglider_async.store.conditions import Operation as Call
 from deltaglider_async.store.errors import service_error
 from deltaglider_async.store.s3 import LARGEST_SINGLE_PUT
+from deltaglider_async.streams import Chunks
 from deltaglider_async.streams.digest import Digest, base64_sha256, digested
 from deltaglider_async.streams.reported import reported
 from deltaglider_async.streams.source import Source, changed, digest_of, replayable, same_again, settle
@@ -147,10 +149,7 @@ def _why_plain(request: PutRequest) -> Refused | None:
         return Refused("a customer's encryption key cannot serve a shared reference")
     if arguments.get("IfNoneMatch"):
         return Refused("IfNoneMatch compares and swaps on the plain form")
-    if any(
-        name == "ContentMD5" or (name.startswith("Checksum") and name[8:] not in ("Algorithm", "SHA256"))
-        for name in arguments
-    ):
+    if _other_checksums(request):
         return Refused("a checksum other than SHA-256 speaks of the bytes as sent")
     if request.source.size == 0:
         return Refused("it is empty")
@@ -217,7 +216,7 @@ async def _put_against(engine: Engine, request: PutRequest, reference: Reference
     ):
         if compression := compressed_stream(await lease.read(0, MAGIC_LENGTH)):
             return Refused(f"the deltaspace's reference is a {compression} stream")
-        with Spool() as spool:
+        async with Spool() as spool:
             delta = await encode(engine, request, lease, reference.key, spool)
             if isinstance(delta, Refused):
                 return delta
@@ -242,7 +241,7 @@ async def _put_first(engine: Engine, request: PutRequest, space: str) -> PutResu
             reference_key = keys.addressed_reference_key(space, lease.sha256)
             if not keys.fits(reference_key):
                 return Refused("the key of its reference would be too long")
-        with Spool() as spool:
+        async with Spool() as spool:
             own = replace(
                 request, source=Source(lambda: lease.chunks(), lease.size, rereadable=True, name=request.source.name)
             )
@@ -331,6 +330,11 @@ async def _put_plain(engine: Engine, request: PutRequest, refused: Refused) -> P
     if delta is not None and request.arguments.get("IfNoneMatch"):
         raise _unmet(request)
     sha256, size = "", source.size
+    if (size is None or size > LARGEST_SINGLE_PUT) and (unchecked := _other_checksums(request)):
+        raise InvalidRequestError(
+            f"cannot put {where(bucket, key)}: {unchecked[0]} cannot be checked for a body that is sent in parts. "
+            "Give ChecksumSHA256."
+        )
     metadata = dict(request.metadata)
     if source.rereadable:
         digest = await digest_of(source)
@@ -346,7 +350,7 @@ async def _put_plain(engine: Engine, request: PutRequest, refused: Refused) -> P
     response = await engine.store.put(
         bucket,
         key,
-        reported(chunks if sha256 else digested(chunks, sent), request.progress, "sending"),
+        reported(chunks if sha256 else _as_announced(request, chunks, sent), request.progress, "sending"),
         size,
         metadata=metadata,
         sha256=sha256 or None,
@@ -358,3 +362,17 @@ async def _put_plain(engine: Engine, request: PutRequest, refused: Refused) -> P
         size, sha256 = sent.size, await sent.hexdigest()
     assert size is not None
     return PutResult(response, "upload_direct", size, size, sha256, refused.ratio, reason=refused.reason)
+
+
+def _other_checksums(request: PutRequest) -> list[str]:
+    """Checksums of the body that the caller gave and that only S3 checks, in a single PutObject."""
+    ours = ("ChecksumAlgorithm", "ChecksumSHA256", "ChecksumType")
+    return [name for name in request.arguments if name.startswith(("Checksum", "ContentMD5")) and name not in ours]
+
+
+async def _as_announced(request: PutRequest, chunks: Chunks, sent: Digest) -> Chunks:
+    """The same chunks through a digest; raises at their end, before the upload is completed, for a wrong checksum."""
+    async with aclosing(digested(chunks, sent)) as counted:
+        async for chunk in counted:
+            yield chunk
+    check_announced(request, await sent.hexdigest())

@@ -113,15 +113,16 @@ def _describe(error: ClientError, attempt: str, where: str) -> str:
     return " ".join(part for part in (f"cannot {attempt} {where}: {what.rstrip('.')}.", _ADVICE.get(code, "")) if part)
 
 
-_COMBINED: dict[tuple[type, type], type[Exception]] = {}
-
-
 def _combined(ours: type[DeltaGliderError], theirs: type[Exception]) -> type[Exception]:
-    """One class that is both, always the same for the same pair."""
-    pair = (ours, theirs)
-    if pair not in _COMBINED:
-        _COMBINED[pair] = type(theirs.__name__, pair, {"__module__": ours.__module__, "__doc__": theirs.__doc__})
-    return _COMBINED[pair]
+    """One class that is both, always the same for the same pair.
+
+    Kept on botocore's class, which belongs to one client, so that it goes when the client goes.
+    """
+    known: dict[type, type[Exception]] = theirs.__dict__.get("_deltaglider", {})
+    if ours not in known:
+        known[ours] = type(theirs.__name__, (ours, theirs), {"__module__": ours.__module__, "__doc__": theirs.__doc__})
+        setattr(theirs, "_deltaglider", known)  # noqa: B010, no type has it
+    return known[ours]
 
 
 def _both(ours: type[DeltaGliderError], error: Exception, message: str) -> Exception:

@@ -16,11 +16,13 @@ async def rechunk(chunks: Chunks, size: int) -> Chunks:
         async for chunk in chunks:
             pending.append(chunk)
             held += len(chunk)
-            while held >= size:
-                whole = b"".join(pending)
-                pending = [whole[size:]]
-                held -= size
-                yield whole[:size]
+            if held >= size:
+                whole = memoryview(b"".join(pending))
+                rest = held % size
+                pending, held = [bytes(whole[held - rest :])], rest
+                for start in range(0, len(whole) - rest, size):
+                    yield bytes(whole[start : start + size])
+                del whole
         if held:
             yield b"".join(pending)
 

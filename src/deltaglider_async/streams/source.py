@@ -12,9 +12,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
-import aiofiles
+import anyio
 
 from deltaglider_async.errors import InvalidRequestError, LocalIOError, SourceChangedError
 from deltaglider_async.streams import CHUNK, Chunks
@@ -143,7 +143,7 @@ async def replayable(source: Source) -> AsyncIterator[Source]:
     async def next_chunk() -> bytes | None:
         return await anext(stream, None)
 
-    with Spool() as spool:
+    async with Spool() as spool:
 
         async def chunks() -> Chunks:
             nonlocal upcoming
@@ -211,25 +211,47 @@ async def _path_source(path: Path) -> Source:
 
 
 async def _read_path(path: Path, size: int | None) -> Chunks:
-    seen = 0
+    file, seen = _LocalFile(path), 0
     try:
-        async with aiofiles.open(path, "rb") as file:
-            while chunk := await file.read(CHUNK):
-                seen += len(chunk)
-                if size is not None and seen > size:
-                    break
-                yield chunk
+        await in_thread(file.open)
+        while chunk := await in_thread(file.read):
+            seen += len(chunk)
+            if size is not None and seen > size:
+                break
+            yield chunk
     except OSError as error:
         raise _unreadable(path, error) from error
+    finally:
+        await in_thread(file.close)
     if size is not None and seen != size:
         now = "more" if seen > size else f"{seen:,}"
         raise changed(str(path), f"it had {size:,} bytes when the put began, now {now}")
 
 
+class _LocalFile:
+    """An object of its own, so that an opening that is cancelled is still closed. All methods block."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file: IO[bytes] | None = None
+
+    def open(self) -> None:
+        self._file = self._path.open("rb", buffering=0)
+
+    def read(self) -> bytes:
+        assert self._file is not None
+        return self._file.read(CHUNK)
+
+    def close(self) -> None:
+        if self._file is not None:
+            self._file.close()
+
+
 async def _file_source(file: Any) -> Source:
     def measure() -> tuple[int, int]:
         start = file.tell()
-        end = file.seek(0, os.SEEK_END)
+        file.seek(0, os.SEEK_END)
+        end = file.tell()  # not every `seek` returns it
         file.seek(start)
         return start, end
 
@@ -243,7 +265,19 @@ async def _file_source(file: Any) -> Source:
 async def _read_file(file: Any, start: int | None) -> Chunks:
     if start is not None:
         await in_thread(file.seek, start)
-    while chunk := await in_thread(file.read, CHUNK):
+    read, waits = file.read, False
+    if start is None and callable(getattr(file, "read1", None)) and callable(getattr(file, "fileno", None)):
+        # A pipe: one system call at a time, when there is something to read, so that no thread waits and the put can
+        # be cancelled.
+        read, waits = file.read1, True
+    while True:
+        if waits:
+            try:
+                await anyio.wait_readable(file.fileno())
+            except (OSError, ValueError):
+                waits = False  # nothing that can be waited for
+        if not (chunk := await in_thread(read, CHUNK)):
+            return
         yield _checked(chunk)
 
 

@@ -27,19 +27,19 @@ class Spool:
         self._chunks: list[bytes] = []
         self._file: IO[bytes] | None = None
 
-    def __enter__(self) -> Spool:
+    async def __aenter__(self) -> Spool:
         return self
 
-    def __exit__(
+    async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.close()
+        await self.aclose()
 
-    def close(self) -> None:
-        """Give memory and file back."""
+    async def aclose(self) -> None:
+        """Give memory and file back. In a thread: the disk takes its time to forget gigabytes."""
         self._chunks.clear()
         if self._file is not None:
-            self._file.close()
+            await in_thread(self._file.close)
 
     async def write(self, chunk: bytes) -> None:
         """Append. Raises `LocalIOError` when the temporary folder's disk is full."""
