@@ -175,7 +175,8 @@ class DeltaGliderClient:
         boto3's response of the original: `ContentLength`, `Metadata` as given to the put, `ChecksumSHA256`
         (base64) where it is known. The last chunk of `Body` comes only if the SHA-256 matched, so that whoever
         reads to the end has the right bytes. A body that is being read holds memory and a process until it is read to
-        its end or closed; several that are read in turn need `DG_MEMORY_MB` for all of them. `Range`, `IfMatch`, `IfNoneMatch`, ... as in boto3.
+        its end or closed; several that are read in turn need `DG_MEMORY_MB` for all of them.
+        `Range`, `IfMatch`, `IfNoneMatch`, ... as in boto3.
 
         Raises `NotFoundError` (also `client.exceptions.NoSuchKey`), `PreconditionFailedError`, `StorageIOError`;
         while reading `IntegrityMismatchError`, `DiffDecodeError`, `StorageIOError`.

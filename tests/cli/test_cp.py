@@ -173,7 +173,7 @@ def test_a_missing_bucket_is_said_once(dg: Run, tmp_path: Path) -> None:
     result = dg("cp", "-r", "src", "s3://no-such-bucket-here/")
     assert result.returncode == 1
     assert len(result.stderr.splitlines()) == 1
-    assert b"NoSuchBucket" in result.stderr
+    assert b"there is no bucket 'no-such-bucket-here'" in result.stderr
 
 
 def test_a_missing_object_is_an_error(dg: Run, bucket: str, tmp_path: Path) -> None:
