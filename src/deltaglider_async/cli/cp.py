@@ -77,7 +77,7 @@ def cp(
     exact = sys.stdout.isatty() and not quiet  # sizes are for the bars; they cost a request per delta
 
     async def work() -> int:
-        async with connection.client(concurrency) as client:
+        async with connection.client(concurrency, one_object=not recursive) as client:
             match ends:
                 case "-", InS3() as place:
                     return await _from_stdin(client, place, options, dryrun=dryrun)

@@ -61,17 +61,28 @@ class Connection:
     region: str | None
     profile: str | None
 
-    def client(self, concurrency: int = 10) -> AbstractAsyncContextManager[DeltaGliderClient]:
-        """A client with a connection for each of so many objects."""
+    def client(
+        self, concurrency: int = 10, *, one_object: bool = False
+    ) -> AbstractAsyncContextManager[DeltaGliderClient]:
+        """A client with a connection for each of so many objects.
+
+        For `one_object` a cache that would go with this process is of no use: its reference is not put away.
+        """
         from botocore.config import Config
 
         from deltaglider_async.session import create_client
+        from deltaglider_async.settings import Settings
+
+        settings = Settings()
+        if one_object and settings.cache_encryption_key is None:
+            settings = settings.model_copy(update={"cache_backend": "memory", "cache_memory_size_mb": 1})
 
         return create_client(
             endpoint_url=self.endpoint_url,
             region_name=self.region,
             profile_name=self.profile,
             config=Config(max_pool_connections=max(64, 2 * concurrency)),
+            settings=settings,
         )
 
 

@@ -36,7 +36,7 @@ def verify(
         raise typer.BadParameter(f"{place} is a bucket. Expected: s3://bucket/key")
 
     async def work() -> int:
-        async with connection.client() as client:
+        async with connection.client(one_object=True) as client:
             result = await client.verify(str(place))
         print(json.dumps(asdict(result), indent=2))
         return 0 if result.valid else 1
