@@ -32,6 +32,13 @@ _MOST_PARTS = 10_000
 _PARTS_AT_ONCE = 3
 _ABORT_SECONDS = 15
 
+#: The conditions on which the bucket protocol rests. Left out, a request would do what it must not.
+_DECIDING = {
+    "PutObject": ("IfMatch", "IfNoneMatch"),
+    "CompleteMultipartUpload": ("IfMatch", "IfNoneMatch"),
+    "DeleteObject": ("IfMatch",),
+}
+
 Response = dict[str, Any]
 Arguments = Mapping[str, Any]
 NONE: Arguments = MappingProxyType({})
@@ -49,6 +56,12 @@ class Store:
         if operation not in self._accepted:
             shape = self.s3.meta.service_model.operation_model(operation).input_shape
             self._accepted[operation] = frozenset(shape.members)
+        for name in _DECIDING.get(operation, ()):
+            if arguments.get(name) is not None and name not in self._accepted[operation]:
+                raise InvalidRequestError(
+                    f"this version of botocore does not know {name} of {operation}, and would send the request without "
+                    "it. Upgrade aioboto3."
+                )
         return {
             name: value for name, value in arguments.items() if name in self._accepted[operation] and value is not None
         }
