@@ -21,6 +21,7 @@ from botocore.config import Config
 from botocore.session import Session
 
 from deltaglider_async.cli.local_server import local_s3
+from tests.tally import Tally
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
@@ -28,6 +29,31 @@ if TYPE_CHECKING:
 REGION = "us-east-1"
 ACCESS_KEY = "local-access-key"
 SECRET_KEY = "local-secret-key"
+
+
+_TALLY = pytest.StashKey[Tally]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--torture", action="store_true", help="run the proofs of tests/torture at their full length")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[_TALLY] = Tally(bool(config.getoption("--torture")))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    tally = config.stash[_TALLY]
+    if tally.rows and (tally.full or config.getoption("verbose") > 0):
+        terminalreporter.section("proofs")
+        for line in tally.table():
+            terminalreporter.write_line(line)
+
+
+@pytest.fixture(scope="session")
+def torture(request: pytest.FixtureRequest) -> Tally:
+    """How long a proof runs here, and where it counts what it did."""
+    return request.config.stash[_TALLY]
 
 
 @pytest.fixture(autouse=True)

@@ -4,3 +4,35 @@ A codec is two async generators: `encode(reference, body)` gives the chunks of a
 delta, size)` gives back the chunks of the body. `dg-codec` in a delta's metadata names the codec; none means
 plain VCDIFF, which is the only one so far.
 """
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from deltaglider_async.streams import Chunks
+
+
+class Reference(Protocol):
+    """What a codec needs of a leased reference."""
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+
+    @property
+    def path(self) -> str:
+        """The path under which a process that inherits `fd` opens it."""
+
+    @property
+    def fd(self) -> int | None:
+        """The descriptor that must be inherited, if any."""
+
+
+class Codec(Protocol):
+    """What the engine needs of a codec; the module `xdelta` is one."""
+
+    def encode(self, reference: Reference, body: Chunks, *, program: str = ...) -> Chunks:
+        """The delta of `body` against `reference`. No two deltas are the same bytes."""
+
+    def decode(self, reference: Reference, delta: Chunks, size: int, *, program: str = ...) -> Chunks:
+        """The body of a delta, of at most `size` bytes."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import secrets
 from collections.abc import Sequence
 from contextlib import aclosing
-from typing import Protocol
 
+from deltaglider_async.codec import Reference
 from deltaglider_async.codec.process import ProcessFailedError, stream_through
 from deltaglider_async.codec.vcdiff import LONGEST_HEADER, read_header
 from deltaglider_async.errors import DiffDecodeError, DiffEncodeError
@@ -15,22 +15,6 @@ from deltaglider_async.streams import CHUNK, Chunks
 #: Above this size of the reference, in bytes, level 1: twice as fast there, where indexing the reference is most of
 #: the work, for deltas about 2 % larger (docs/architecture.md, Talking to xdelta3).
 _LARGE = 64 * CHUNK
-
-
-class Reference(Protocol):
-    """What a codec needs of a leased reference."""
-
-    @property
-    def size(self) -> int:
-        """Bytes."""
-
-    @property
-    def path(self) -> str:
-        """The path under which a process that inherits `fd` opens it."""
-
-    @property
-    def fd(self) -> int | None:
-        """The descriptor that must be inherited, if any."""
 
 
 def level(reference_size: int) -> tuple[str, ...]:

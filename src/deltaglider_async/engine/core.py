@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from deltaglider_async.cache import Lease, ReferenceCache
+from deltaglider_async.codec import Codec, xdelta
 from deltaglider_async.errors import IntegrityMismatchError
 from deltaglider_async.format import keys
 from deltaglider_async.format.metadata import TOOL, DeltaMetadata, recorded_sha256
@@ -50,6 +51,7 @@ class Engine:
     settings: Settings
     tool: str = TOOL
     max_ratio: float = 0.5
+    codec: Codec = xdelta
     puts: ByteBudget = field(init=False)
     gets: ByteBudget = field(init=False)
     conditions: Conditions = field(init=False)

@@ -79,8 +79,8 @@ async def encode(
     sent, proof = Digest(), Digest()
     try:
         body = reported(digested(request.source.open(), sent), request.progress, "encoding")
-        delta = _spooled(xdelta.encode(lease, body, program=program), spool, limit)
-        async with aclosing(xdelta.decode(lease, delta, 1 << 63, program=program)) as decoded:
+        delta = _spooled(engine.codec.encode(lease, body, program=program), spool, limit)
+        async with aclosing(engine.codec.decode(lease, delta, 1 << 63, program=program)) as decoded:
             async for chunk in decoded:
                 await proof.update(chunk)
     except _TooLargeError:

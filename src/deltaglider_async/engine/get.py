@@ -12,7 +12,6 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
 
-from deltaglider_async.codec import xdelta
 from deltaglider_async.engine.core import PROCESS_MEMORY, Engine, Response, where
 from deltaglider_async.errors import CodecUnavailableError, DiffDecodeError, InvalidRequestError
 from deltaglider_async.format import keys
@@ -157,7 +156,7 @@ async def decoded(engine: Engine, found: Found, name: str, arguments: Mapping[st
         async with engine.gets.take(2 * reference.size + PROCESS_MEMORY), engine.lease(reference, arguments) as lease:
             position = 0
             try:
-                chunks = xdelta.decode(lease, stored.chunks(), delta.file_size, program=engine.settings.xdelta3)
+                chunks = engine.codec.decode(lease, stored.chunks(), delta.file_size, program=engine.settings.xdelta3)
                 async with aclosing(chunks):
                     async for chunk in chunks:
                         position += len(chunk)

@@ -66,6 +66,21 @@ def reference_space(key: str) -> str:
     )
 
 
+def trash(space: str, sha256: str = "") -> str:
+    """Prefix of a deltaspace's dropped references, or of those with one digest (hex)."""
+    return f"{_internal(space)}trash/{sha256}{'/' if sha256 else ''}"
+
+
+def trash_key(space: str, sha256: str, entry: str) -> str:
+    """Key of a dropped reference. `entry` is random: each drop has an entry of its own."""
+    return f"{trash(space, sha256)}{entry}/{REFERENCE_NAME}"
+
+
+def is_trash(key: str) -> bool:
+    """Whether this is the key of a dropped reference."""
+    return key.endswith(f"/{REFERENCE_NAME}") and f"/{INTERNAL_FOLDER}/trash/" in f"/{key}"
+
+
 def probe_key(space: str, name: str) -> str:
     """Key of an object that is written to find out what an endpoint can do, and removed at once."""
     return f"{_internal(space)}probe/{name}"
