@@ -13,6 +13,7 @@ import pytest
 
 from deltaglider_async.client import DeltaGliderClient
 from deltaglider_async.errors import InvalidRequestError, NotFoundError, PreconditionFailedError
+from deltaglider_async.format.keys import is_trash
 from tests.engine.conftest import MakeClient, content, version
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ async def put_versions(client: DeltaGliderClient, bucket: str, folder: str, coun
 # -- deletes
 
 
-async def test_each_form_is_deleted_and_the_reference_stays(
+async def test_each_form_is_deleted_and_the_reference_with_the_last_delta(
     client: DeltaGliderClient, bucket: str, s3: S3Client
 ) -> None:
     await put_versions(client, bucket, "a/", 2)
@@ -52,7 +53,38 @@ async def test_each_form_is_deleted_and_the_reference_stays(
         assert answer["DeltaGliderInfo"] == {"Type": kind, "Deleted": True, "Warnings": [], "DependentDeltas": 0}
         with pytest.raises(NotFoundError):
             await client.head_object(Bucket=bucket, Key=key)
-    assert set(await stored(s3, bucket)) == {"a/reference.bin"}
+        assert ("a/reference.bin" in await stored(s3, bucket)) is (key != "a/1.zip")
+    assert [is_trash(key) for key in await stored(s3, bucket)] == [True]
+
+
+async def test_a_dropped_reference_serves_deltas_that_still_need_it(
+    client: DeltaGliderClient, bucket: str, s3: S3Client
+) -> None:
+    """As after a drop that died, and as after one that died before another client made a new reference."""
+    for key in await put_versions(client, bucket, "a/", 2):
+        await client.delete_object(Bucket=bucket, Key=key)
+    (entry,) = await stored(s3, bucket)
+    (key,) = await put_versions(client, bucket, "a/", 1)
+    await asyncio.to_thread(s3.delete_object, Bucket=bucket, Key="a/reference.bin")
+    await client.clear_cache()
+    client._engine._known.clear()
+    async with (await client.get_object(Bucket=bucket, Key=key))["Body"] as body:
+        assert await body.read() == version(BASE, 0)
+    await client.put_object(Bucket=bucket, Key="a/other.zip", Body=content(2, 60_000))
+    assert set(await stored(s3, bucket)) == {entry, key + ".delta", "a/other.zip.delta", "a/reference.bin"}
+    await client.clear_cache()
+    client._engine._known.clear()
+    assert await client.verify(f"s3://{bucket}/{key}")
+    assert await client.verify(f"s3://{bucket}/a/other.zip")
+
+
+async def test_a_plain_put_over_the_last_delta_drops_the_reference(
+    client: DeltaGliderClient, bucket: str, s3: S3Client
+) -> None:
+    (key,) = await put_versions(client, bucket, "", 1)
+    await client.put_object(Bucket=bucket, Key=key, Body=b"plain", use_delta=False)
+    assert sorted(map(is_trash, await stored(s3, bucket))) == [False, True]
+    assert key in await stored(s3, bucket)
 
 
 async def test_deleting_what_is_not_there_is_no_error(client: DeltaGliderClient, bucket: str) -> None:
@@ -109,9 +141,13 @@ async def test_a_reference_in_use_is_not_deleted(
     assert await stored(s3, bucket) == before
     for key in keys:
         await client.delete_object(Bucket=bucket, Key=key)
+    others = {f"{folder}deeper/reference.bin", f"{folder}deeper/0.zip.delta"}
+    (entry,) = set(await stored(s3, bucket)) - others
+    reference = await asyncio.to_thread(s3.get_object, Bucket=bucket, Key=entry)
+    await put_raw(s3, bucket, f"{folder}reference.bin", reference["Body"].read(), reference["Metadata"])
     answer = await client.delete_object(Bucket=bucket, Key=f"{folder}reference.bin")
     assert answer["DeltaGliderInfo"]["Type"] == "reference"
-    assert set(await stored(s3, bucket)) == {f"{folder}deeper/reference.bin", f"{folder}deeper/0.zip.delta"}
+    assert {key for key in await stored(s3, bucket) if not is_trash(key)} == others
 
 
 async def test_a_reference_in_use_by_keys_that_begin_with_a_slash_is_not_deleted(

@@ -1,18 +1,21 @@
-"""What every operation works with, and how a reference comes to hand."""
+"""What every operation works with, and how a reference at a known place comes to hand."""
 
 from __future__ import annotations
 
+import re
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 from deltaglider_async.cache import Lease, ReferenceCache
 from deltaglider_async.codec import Codec, xdelta
 from deltaglider_async.errors import IntegrityMismatchError
 from deltaglider_async.format import keys
-from deltaglider_async.format.metadata import TOOL, DeltaMetadata, recorded_sha256
+from deltaglider_async.format.metadata import TOOL, recorded_sha256
 from deltaglider_async.settings import MIB, Settings
 from deltaglider_async.store.conditions import Conditions
 from deltaglider_async.store.s3 import Store, body_chunks
@@ -25,6 +28,7 @@ Response = dict[str, Any]
 PROCESS_MEMORY = 64 * MIB
 #: How many references' sizes are remembered; an entry takes some 300 bytes.
 _MOST_KNOWN = 10_000
+_EXPIRY = re.compile(r'expiry-date="([^"]*)"')
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +40,16 @@ class Reference:
     sha256: str
     size: int
     encryption: tuple[str | None, str | None] = (None, None)
+    version: str = ""
+    """The `VersionId` of one that is no longer the object at its key."""
+    expires: datetime | None = None
+    """When a lifecycle rule takes it, where one does."""
+    archived: bool = False
+    """It cannot be read before it is restored (GLACIER, DEEP_ARCHIVE)."""
+
+
+class ReferenceGoneError(IntegrityMismatchError):
+    """A reference that was there a moment ago is not, or is another one. Look for it again."""
 
 
 @dataclass
@@ -72,7 +86,10 @@ class Engine:
             return None, True
         size = int(response["ContentLength"])
         self._remember((bucket, key, sha256), size)
-        return Reference(bucket, key, sha256, size, encryption_of(response)), True
+        archived = is_archived(response)
+        return Reference(
+            bucket, key, sha256, size, encryption_of(response), expires=expiry_of(response), archived=archived
+        ), True
 
     async def find_reference(
         self, bucket: str, space: str, arguments: Mapping[str, Any]
@@ -97,28 +114,10 @@ class Engine:
                 return reference, True
         return None, False
 
-    async def reference_of(
-        self, bucket: str, stored_key: str, delta: DeltaMetadata, arguments: Mapping[str, Any]
-    ) -> Reference:
-        """The reference that a delta was made against.
-
-        The key in the metadata first; where another or nothing is there (the delta was moved), its neighbour.
-        Raises `IntegrityMismatchError` if neither has the SHA-256 that the delta records.
-        """
-        if (size := self._known.get((bucket, delta.ref_key, delta.ref_sha256))) is not None:
-            return Reference(bucket, delta.ref_key, delta.ref_sha256, size)
-        neighbour = keys.reference_key(keys.deltaspace(stored_key))
-        found = []
-        for key in dict.fromkeys((delta.ref_key, neighbour)):
-            reference, exists = await self.reference(bucket, key, arguments)
-            if reference is not None and reference.sha256 == delta.ref_sha256:
-                return reference
-            what = f"has SHA-256 {reference.sha256}" if reference else "is no reference" if exists else "is missing"
-            found.append(f"s3://{bucket}/{key} {what}")
-        raise IntegrityMismatchError(
-            f"cannot read s3://{bucket}/{keys.logical_key(stored_key)}: its delta needs the reference with SHA-256 "
-            f"{delta.ref_sha256}, but {' and '.join(found)}. Put that reference back from a backup."
-        )
+    def known_reference(self, bucket: str, key: str, sha256: str) -> Reference | None:
+        """A reference that was at a key when it was last looked for. One that is at hand needs no other proof."""
+        size = self._known.get((bucket, key, sha256))
+        return None if size is None else Reference(bucket, key, sha256, size)
 
     @asynccontextmanager
     async def lease(self, reference: Reference, arguments: Mapping[str, Any]) -> AsyncIterator[Lease]:
@@ -127,9 +126,13 @@ class Engine:
         name = where(reference.bucket, reference.key)
 
         async def fetch() -> Chunks:
-            response = await self.store.get(reference.bucket, reference.key, access_only(arguments))
+            version = {"VersionId": reference.version or None}
+            response = await self.store.get(reference.bucket, reference.key, access_only(arguments) | version)
             if response is None:
-                raise IntegrityMismatchError(f"the reference {name} is missing. Put it back from a backup.")
+                raise ReferenceGoneError(f"the reference {name} is missing. Put it back from a backup.")
+            if (recorded_sha256(response.get("Metadata", {}), bare=True) or reference.sha256) != reference.sha256:
+                response["Body"].close()
+                raise ReferenceGoneError(f"the reference {name} is another one now. Put it back from a backup.")
             async for chunk in body_chunks(response, name):
                 yield chunk
 
@@ -156,6 +159,27 @@ def encryption_of(response: Mapping[str, Any]) -> tuple[str | None, str | None]:
     """How an object is encrypted, as far as an answer or the arguments of a put say it."""
     kind = response.get("ServerSideEncryption")
     return kind, response.get("SSEKMSKeyId") if kind != "AES256" else None
+
+
+def encryption_arguments(response: Mapping[str, Any]) -> Response:
+    """The arguments of a put that encrypt an object as an answer says another one is."""
+    kind, key = encryption_of(response)
+    return {name: value for name, value in (("ServerSideEncryption", kind), ("SSEKMSKeyId", key)) if value}
+
+
+def expiry_of(response: Mapping[str, Any]) -> datetime | None:
+    """When a lifecycle rule will take an object, as an answer says it (`expiry-date="...", rule-id="..."`)."""
+    stated = _EXPIRY.search(response.get("Expiration") or "")
+    try:
+        return parsedate_to_datetime(stated[1]) if stated else None
+    except ValueError:
+        return None
+
+
+def is_archived(response: Mapping[str, Any]) -> bool:
+    """Whether an object must be restored before it can be read, as an answer says it."""
+    restored = 'ongoing-request="false"' in (response.get("Restore") or "")
+    return response.get("StorageClass") in ("GLACIER", "DEEP_ARCHIVE") and not restored
 
 
 def serves_encryption(asked: tuple[str | None, str | None], reference: tuple[str | None, str | None]) -> bool:

@@ -1,15 +1,24 @@
-"""Deletes of a logical key: the delta first, the plain form second.
+"""Theory of operation of a delete: the delta first, the plain form second, and the object goes in one step.
 
-In the other order an older delta would come alive for a moment. The reference of a deltaspace stays, also
-after its last delta: another client may be encoding against it at this moment.
+In the other order an older delta would come alive for a moment. A delete looks at both forms, the delta first:
+
+* no plain form: it removes the delta, and nothing else. A plain form that has come meanwhile is a later put's.
+* both: the delta is leftover, and is removed if it is still that one; no put writes a delta's nonce again. Then the
+  plain form, unless it has changed or gone meanwhile, which is explained by this delete having come first.
+* no delta: it removes the plain form.
+
+So there is one moment at which the object goes, and not two with another put between them. If that was the last delta
+of its deltaspace, the reference is dropped (`trash`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import aclosing
 from typing import Any
 
 from deltaglider_async.engine.core import Engine, Response, access_only, where
+from deltaglider_async.engine.trash import delta_keys, drop_unused
 from deltaglider_async.errors import InvalidRequestError
 from deltaglider_async.format import keys
 from deltaglider_async.format import metadata as meta
@@ -22,15 +31,20 @@ async def delete(engine: Engine, bucket: str, key: str, arguments: Mapping[str, 
     Raises `InvalidRequestError` for a reference that deltas use, and `PreconditionFailedError` where `IfMatch`
     is not the ETag of the object.
     """
-    if keys.is_reference(key):
-        await _refuse_used_reference(engine, bucket, key)
     access = access_only(arguments)
+    if keys.is_reference(key):
+        await _refuse_used_reference(engine, bucket, key, access)
+        if not set(arguments) - set(access):
+            space = keys.reference_space(key)
+            if await engine.conditions.keeps(bucket, space, "DeleteObject", "IfMatch", access):
+                there = await engine.store.head(bucket, key, access) is not None
+                await drop_unused(engine, bucket, space, access)
+                return {"ResponseMetadata": {"HTTPStatusCode": 204}, **_told("reference" if there else "not_found")}
     given = key
     if key.endswith(keys.DELTA_SUFFIX) and _is_delta(await engine.store.head(bucket, key, access)):
         key = keys.logical_key(key)  # the stored form of that logical key
     delta_key, space = keys.delta_key(key), keys.deltaspace(key)
-    # In this order: a delta that is seen before a plain form is leftover for good. No later put writes its nonce
-    # again, so deleting it by its ETag cannot hit anybody else's put.
+    # In this order: a delta that is seen before a plain form is leftover.
     delta = await engine.store.head(bucket, delta_key, access) if keys.fits(delta_key) else None
     if not _is_delta(delta):
         delta = None  # nothing, or somebody else's object, which has its own name
@@ -57,39 +71,44 @@ async def delete(engine: Engine, bucket: str, key: str, arguments: Mapping[str, 
                 f"be of another stored object. Delete it from {where(bucket, delta_key)} with S3's own tools."
             )
         response = await store.delete(bucket, key, arguments)
-    elif delta is not None and plain is not None and (condition or given != key):
-        await store.delete_if_unchanged(bucket, delta_key, delta["ETag"], access)
-        if given == key:
-            response = await store.delete(bucket, key, arguments)
-        else:
-            kind = "delta"  # the leftover was named, not the object
-    elif delta is not None:
-        response = await store.delete(bucket, delta_key, arguments)
-        if not condition:
-            response = await store.delete(bucket, key, arguments) | response
-    else:
+    elif delta is None:
         response = await store.delete(bucket, key, arguments)
+    elif plain is None:
+        response = await store.delete(bucket, delta_key, arguments)
+    else:
+        if await engine.conditions.keeps(bucket, space, "DeleteObject", "IfMatch", access):
+            await store.delete_if_unchanged(bucket, delta_key, delta["ETag"], access)
+        else:
+            await store.delete(bucket, delta_key, access)
+        if given != key:
+            kind = "delta"  # the leftover was named, not the object
+        elif condition or await _is_still(engine, bucket, key, plain, access):
+            response = await store.delete(bucket, key, arguments)
+    if delta is not None and arguments.get("VersionId") is None:
+        await drop_unused(engine, bucket, space, access)
     if keys.is_internal(key) and plain is not None:
         kind = "reference" if key.endswith(keys.REFERENCE_NAME) else "internal"
-    response["DeltaGliderInfo"] = {
-        "Type": kind,
-        "Deleted": kind != "not_found",
-        "Warnings": [],
-        "DependentDeltas": 0,
+    return response | _told(kind)
+
+
+def _told(kind: str) -> Response:
+    return {
+        "DeltaGliderInfo": {"Type": kind, "Deleted": kind != "not_found", "Warnings": [], "DependentDeltas": 0},
     }
-    return response
 
 
 def _is_delta(head: Response | None) -> bool:
     return head is not None and meta.is_delta(head.get("Metadata", {}))
 
 
-async def _refuse_used_reference(engine: Engine, bucket: str, key: str) -> None:
-    space = keys.reference_space(key)
-    deltas = 0
-    for prefix in (f"{space}/",) if space else ("", "/"):  # `/app.zip` shares the root's reference
-        async for page in engine.store.pages(bucket, {"Prefix": prefix, "Delimiter": "/"}):
-            deltas += sum(item["Key"].endswith(keys.DELTA_SUFFIX) for item in page.get("Contents", ()))
+async def _is_still(engine: Engine, bucket: str, key: str, seen: Response, access: Mapping[str, Any]) -> bool:
+    now = await engine.store.head(bucket, key, access)
+    return now is not None and now["ETag"] == seen["ETag"]
+
+
+async def _refuse_used_reference(engine: Engine, bucket: str, key: str, access: Mapping[str, Any]) -> None:
+    async with aclosing(delta_keys(engine, bucket, keys.reference_space(key), access)) as found:
+        deltas = sum([1 async for _ in found])
     if deltas:
         raise InvalidRequestError(
             f"cannot delete {where(bucket, key)}: {deltas:,} deltas are made against it and could not be read without "

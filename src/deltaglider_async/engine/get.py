@@ -12,7 +12,8 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
 
-from deltaglider_async.engine.core import PROCESS_MEMORY, Engine, Response, where
+from deltaglider_async.engine.core import Engine, Response, where
+from deltaglider_async.engine.references import leased
 from deltaglider_async.errors import CodecUnavailableError, DiffDecodeError, InvalidRequestError
 from deltaglider_async.format import keys
 from deltaglider_async.format import metadata as meta
@@ -151,9 +152,8 @@ async def decoded(engine: Engine, found: Found, name: str, arguments: Mapping[st
         async with aclosing(body_chunks(found.response, name)) as received:
             async for chunk in received:
                 await stored.write(chunk)
-        reference = await engine.reference_of(found.bucket, found.stored_key, delta, arguments)
-        progress("reading reference", 0)
-        async with engine.gets.take(2 * reference.size + PROCESS_MEMORY), engine.lease(reference, arguments) as lease:
+        etag = found.response["ETag"]
+        async with leased(engine, found.bucket, found.stored_key, delta, etag, arguments, progress) as lease:
             position = 0
             try:
                 chunks = engine.codec.decode(lease, stored.chunks(), delta.file_size, program=engine.settings.xdelta3)

@@ -7,7 +7,8 @@ one is the object and the delta is leftover. A put changes exactly one form, in 
   write the key, delete the delta if it still has that ETag. A put never removes a plain form.
 * delta, only where no plain form was seen: encode against the reference, decode what was encoded and compare
   digests, write `<key>.delta`, then look whether the reference is still there with the same SHA-256. If it is
-  gone, put it back; if it is another one, encode again. Only then is the put acknowledged.
+  gone, put it back; if it is another one, encode again. If a lifecycle rule would take the reference before the
+  delta, renew it, or else store plain. Only then is the put acknowledged.
 
 A reference is created with `If-None-Match: *` and never replaced; who loses the race uses the winner's. Where the
 endpoint does not keep that condition, it is written under a key that names its digest, which no race can overwrite
@@ -17,26 +18,36 @@ module or elsewhere.
 
 from __future__ import annotations
 
-from contextlib import aclosing
+import logging
+from collections.abc import Mapping
+from contextlib import AsyncExitStack, aclosing
 from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import Any
 
 from deltaglider_async.cache import Lease
 from deltaglider_async.engine.core import (
     PROCESS_MEMORY,
     Engine,
     Reference,
+    ReferenceGoneError,
     Response,
     access_only,
+    encryption_arguments,
     encryption_of,
+    expiry_of,
     serves_encryption,
     where,
 )
 from deltaglider_async.engine.encode import Delta, PutRequest, Refused, check_announced, compression_of, encode
 from deltaglider_async.engine.parallel import concurrently
+from deltaglider_async.engine.trash import drop_unused
 from deltaglider_async.errors import (
     InvalidRequestError,
+    NotFoundError,
     PreconditionFailedError,
     ReferenceCreationRaceError,
+    StorageIOError,
 )
 from deltaglider_async.format import keys
 from deltaglider_async.format import metadata as meta
@@ -52,6 +63,8 @@ from deltaglider_async.streams.reported import reported
 from deltaglider_async.streams.source import Source, changed, digest_of, replayable, same_again, settle
 from deltaglider_async.streams.spool import Spool
 from deltaglider_async.types import Operation
+
+_log = logging.getLogger(__name__)
 
 #: Sources up to here are read once and kept, instead of being read again where a second pass is needed.
 _IN_MEMORY = 8 * 1024 * 1024
@@ -156,32 +169,43 @@ def _why_plain(request: PutRequest) -> Refused | None:
     return None
 
 
+@dataclass(frozen=True, slots=True)
+class _Again:
+    """The reference is not what it was. `written` is what S3 answered to a delta that is to be written anew."""
+
+    written: Response | None = None
+
+
 async def _put_candidate(engine: Engine, request: PutRequest) -> PutResult:
     access = access_only(request.arguments)
     space = keys.deltaspace(request.key)
+    swap = request.arguments.get("IfMatch") is not None
     for _ in range(_ATTEMPTS):
         plain, delta, (reference, exists) = await _look(engine, request, space, access)
+        result: PutResult | Refused | _Again
         if plain is not None:
-            refused = Refused("a plain form of this key exists")
+            result = Refused("a plain form of this key exists")
         elif delta is not None and not meta.is_delta(delta.get("Metadata", {})):
-            refused = Refused(f"{where(request.bucket, keys.delta_key(request.key))} is an object of another tool")
+            result = Refused(f"{where(request.bucket, keys.delta_key(request.key))} is an object of another tool")
         elif exists and reference is None:
-            refused = Refused(f"{where(request.bucket, keys.reference_key(space))} is not a reference of ours")
+            result = Refused(f"{where(request.bucket, keys.reference_key(space))} is not a reference of ours")
+        elif reference is None:
+            result = await _put_first(engine, request, space)
         else:
-            if reference is None:
-                result = await _put_first(engine, request, space)
-            else:
-                result = await _put_against(engine, request, reference)
-            if isinstance(result, PutResult):
-                return result
-            if result is None:
-                continue  # the reference is not what it was: look again
-            refused = result
-        return await _put_plain(engine, request, refused)
-    raise ReferenceCreationRaceError(
-        f"cannot put {where(request.bucket, request.key)}: the reference of its folder was created, removed or "
-        f"replaced {_ATTEMPTS} times meanwhile. Try again; if it stays, look for a tool that rewrites references."
-    )
+            result = await _put_against(engine, request, reference)
+        if isinstance(result, PutResult):
+            return result
+        if isinstance(result, Refused):
+            return await _put_plain(engine, request, result)
+        if swap and result.written is not None:
+            # It has been swapped already; what is swapped from now on is that delta, for a better one.
+            request = replace(request, arguments={**request.arguments, "IfMatch": result.written["ETag"]})
+    if swap:
+        raise ReferenceCreationRaceError(
+            f"cannot put {where(request.bucket, request.key)}: the reference of its folder was created, removed or "
+            f"replaced {_ATTEMPTS} times meanwhile. Try again; if it stays, look for a tool that rewrites references."
+        )
+    return await _put_plain(engine, request, Refused("the reference of its folder kept changing"))
 
 
 async def _look(
@@ -203,17 +227,21 @@ async def _look(
     return heads[request.key], heads[delta_key], reference
 
 
-async def _put_against(engine: Engine, request: PutRequest, reference: Reference) -> PutResult | Refused | None:
-    """Delta form against an existing reference; None if that changed meanwhile."""
+async def _put_against(engine: Engine, request: PutRequest, reference: Reference) -> PutResult | Refused | _Again:
+    """Delta form against an existing reference."""
     if not serves_encryption(encryption_of(request.arguments), reference.encryption):
         return Refused("its encryption is not that of the deltaspace's reference")
     if reference.size > LARGEST_REFERENCE:
         return Refused("the deltaspace's reference is larger than xdelta3 can use")
+    if reference.expires is None and reference.archived:
+        return Refused("the deltaspace's reference is archived")
     request.progress("reading reference", 0)
-    async with (
-        engine.puts.take(2 * reference.size + 2 * PROCESS_MEMORY),
-        engine.lease(reference, request.arguments) as lease,
-    ):
+    async with AsyncExitStack() as stack:
+        await stack.enter_async_context(engine.puts.take(2 * reference.size + 2 * PROCESS_MEMORY))
+        try:
+            lease = await stack.enter_async_context(engine.lease(reference, request.arguments))
+        except ReferenceGoneError:
+            return _Again()
         if compression := compressed_stream(await lease.read(0, MAGIC_LENGTH)):
             return Refused(f"the deltaspace's reference is a {compression} stream")
         async with Spool() as spool:
@@ -223,8 +251,8 @@ async def _put_against(engine: Engine, request: PutRequest, reference: Reference
             return await _write_delta(engine, request, delta, reference, lease)
 
 
-async def _put_first(engine: Engine, request: PutRequest, space: str) -> PutResult | Refused | None:
-    """The first file of a deltaspace: reference, and delta of itself; None if somebody else's reference came first."""
+async def _put_first(engine: Engine, request: PutRequest, space: str) -> PutResult | Refused | _Again:
+    """The first file of a deltaspace: reference, and delta of itself."""
     size = request.source.size
     if size is None:
         size = (await digest_of(request.source)).size
@@ -257,11 +285,12 @@ async def _put_first(engine: Engine, request: PutRequest, space: str) -> PutResu
 
             await concurrently(create, lambda: engine.cache.keep(lease))
             if reference is None:
-                return None
+                return _Again()  # somebody else's came first
             result = await _write_delta(engine, request, delta, reference, lease)
-            return result and replace(
-                result, operation="create_reference", stored_size=lease.size + delta.spool.size, ratio=0.0
-            )
+            if not isinstance(result, PutResult):
+                return result
+            stored = lease.size + delta.spool.size
+            return replace(result, operation="create_reference", stored_size=stored, ratio=0.0)
 
 
 async def _create_reference(engine: Engine, request: PutRequest, key: str, lease: Lease) -> Reference | None:
@@ -287,8 +316,8 @@ async def _create_reference(engine: Engine, request: PutRequest, key: str, lease
 
 async def _write_delta(
     engine: Engine, request: PutRequest, delta: Delta, reference: Reference, lease: Lease
-) -> PutResult | None:
-    """Write the delta form, then make sure of its reference; None if another reference is there now."""
+) -> PutResult | Refused | _Again:
+    """Write the delta form, then make sure of its reference."""
     request.progress("sending", delta.size)
     arguments = {name: value for name, value in request.arguments.items() if name != "ChecksumSHA256"}
     response = await engine.store.put(
@@ -299,12 +328,19 @@ async def _write_delta(
         metadata=delta.metadata,
         arguments=arguments,
     )
+    access = access_only(request.arguments)
     while True:
-        now, exists = await engine.reference(request.bucket, reference.key, access_only(request.arguments))
+        now, exists = await engine.reference(request.bucket, reference.key, access)
         if now is not None and now.sha256 == reference.sha256:
-            break
+            if not _goes_first(now, response):
+                break
+            if (renewed := await _renew(engine, now, access)) is None:
+                continue  # it went meanwhile
+            if not _goes_first(renewed, response):
+                break
+            return Refused("a lifecycle rule would take the deltaspace's reference first")
         if exists:
-            return None
+            return _Again(response)
         if await _create_reference(engine, request, reference.key, lease) is not None:
             break
     response.pop("ChecksumType", None)
@@ -318,6 +354,30 @@ async def _write_delta(
         delta.ratio,
         reference.key,
     )
+
+
+def _goes_first(reference: Reference, delta: Mapping[str, Any]) -> bool:
+    """Whether lifecycle rules take a reference a day or more before a delta that needs it."""
+    expires = expiry_of(delta)
+    return reference.expires is not None and (expires is None or expires - reference.expires >= timedelta(days=1))
+
+
+async def _renew(engine: Engine, reference: Reference, access: Mapping[str, Any]) -> Reference | None:
+    """Make a reference as young as the delta that was just written: a copy onto itself. None if it has gone."""
+    bucket, key = reference.bucket, reference.key
+    head = await engine.store.head(bucket, key, access)
+    if head is None:
+        return None
+    kept: Response = {name: head[name] for name in ("Metadata", "ContentType", "StorageClass") if name in head}
+    pinned = {"CopySourceIfMatch": head["ETag"], "MetadataDirective": "REPLACE"}
+    try:
+        await engine.store.copy(bucket, key, bucket, key, {**access, **kept, **encryption_arguments(head), **pinned})
+    except (PreconditionFailedError, NotFoundError):
+        return None
+    except StorageIOError as error:
+        _log.warning("cannot renew %s, which a lifecycle rule takes soon: %s", where(bucket, key), error)
+        return reference
+    return (await engine.reference(bucket, key, access))[0]
 
 
 async def _put_plain(engine: Engine, request: PutRequest, refused: Refused) -> PutResult:
@@ -356,8 +416,13 @@ async def _put_plain(engine: Engine, request: PutRequest, refused: Refused) -> P
         sha256=sha256 or None,
         arguments=request.arguments,
     )
-    if delta is not None and await engine.conditions.keeps(bucket, space, "DeleteObject", "IfMatch", access):
-        await engine.store.delete_if_unchanged(bucket, delta_key, delta["ETag"], access)  # else it stays, hidden
+    # Where it cannot be removed safely it stays, hidden.
+    if (
+        delta is not None
+        and await engine.conditions.keeps(bucket, space, "DeleteObject", "IfMatch", access)
+        and await engine.store.delete_if_unchanged(bucket, delta_key, delta["ETag"], access)
+    ):
+        await drop_unused(engine, bucket, space, access)
     if not sha256:
         size, sha256 = sent.size, await sent.hexdigest()
     assert size is not None

@@ -200,6 +200,15 @@ class Store:
             raise group.exceptions[0] from group
         return [finished[number] for number in sorted(finished)]
 
+    async def copy(self, bucket: str, key: str, to_bucket: str, to_key: str, arguments: Arguments = NONE) -> Response:
+        """CopyObject, within the service. Raises `PreconditionFailedError` where `CopySourceIf...` does not hold."""
+        source = {"Bucket": bucket, "Key": key}
+        with translated("copy", f"s3://{bucket}/{key}"):
+            response: Response = await self.s3.copy_object(
+                CopySource=source, Bucket=to_bucket, Key=to_key, **self.accepted("CopyObject", arguments)
+            )
+        return response
+
     async def delete(self, bucket: str, key: str, arguments: Arguments = NONE) -> Response:
         """DeleteObject; with `IfMatch` only if the ETag is still that one (raises `PreconditionFailedError`)."""
         with translated("delete", f"s3://{bucket}/{key}"):

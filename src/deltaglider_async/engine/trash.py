@@ -1,0 +1,147 @@
+"""References that are no longer used: dropped, found again, put back.
+
+Theory of operation. Where the last delta of a deltaspace goes, its reference goes too, although somebody may be making
+a delta against it at this moment. So a drop never destroys it:
+
+1. look that there is no delta;
+2. copy the reference, by the server, to an entry of this drop's own
+   (`<prefix>/.deltaglider/trash/<sha256>/<random>/reference.bin`);
+3. delete the reference if it still has its ETag;
+4. look again: where there is a delta now, put the reference back from the entry, if nothing is in its place.
+
+A writer looks for its reference after it has written its delta, and puts it back where it is gone. So either the
+writer finds it gone, or the drop finds the delta. A drop that dies after step 3 leaves deltas whose reference is in the
+trash alone, where readers look for it; `gc` puts it back. Entries are a drop's own, because a shared one could be
+removed by `gc` for one drop while another relies on it. `gc` touches only entries that are older than a day, and a drop
+gives up after an hour.
+
+Where the endpoint deletes whether a condition holds or not, nothing is dropped.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
+from typing import Any
+
+import anyio
+
+from deltaglider_async.engine.core import Engine, Reference, Response, encryption_arguments, where
+from deltaglider_async.errors import PreconditionFailedError, StorageIOError
+from deltaglider_async.format import keys
+from deltaglider_async.format.metadata import recorded_sha256
+from deltaglider_async.store.conditions import Operation
+from deltaglider_async.store.s3 import LARGEST_SINGLE_PUT, body_chunks
+from deltaglider_async.streams.body import verified
+
+_log = logging.getLogger(__name__)
+
+#: Between the copy to the trash and the delete of the reference. `gc` leaves the copy alone for a day.
+_LONGEST_DROP_SECONDS = 3600
+Arguments = Mapping[str, Any]
+
+
+async def dropped(engine: Engine, bucket: str, space: str, sha256: str, access: Arguments) -> Reference | None:
+    """A dropped reference with this digest."""
+    async with aclosing(engine.store.pages(bucket, {**access, "Prefix": keys.trash(space, sha256)})) as pages:
+        async for page in pages:
+            for item in page.get("Contents", ()):
+                reference, _ = await engine.reference(bucket, item["Key"], access)
+                if reference is not None and reference.sha256 == sha256:
+                    return reference
+    return None
+
+
+async def has_deltas(engine: Engine, bucket: str, space: str, access: Arguments) -> bool:
+    """Whether any delta form is in a deltaspace."""
+    async with aclosing(delta_keys(engine, bucket, space, access)) as found:
+        return await anext(found, None) is not None
+
+
+async def delta_keys(engine: Engine, bucket: str, space: str, access: Arguments) -> AsyncGenerator[str, None]:
+    """The keys of all delta forms in a deltaspace, as stored."""
+    for prefix in (f"{space}/",) if space else ("", "/"):  # `/app.zip` shares the root's reference
+        async with aclosing(engine.store.pages(bucket, {**access, "Prefix": prefix, "Delimiter": "/"})) as pages:
+            async for page in pages:
+                for item in page.get("Contents", ()):
+                    if item["Key"].endswith(keys.DELTA_SUFFIX):
+                        yield item["Key"]
+
+
+async def drop_unused(engine: Engine, bucket: str, space: str, access: Arguments) -> None:
+    """Drop the references of a deltaspace that has no delta, where that is safe.
+
+    What S3 refuses is logged, not raised: who deleted the last delta has done so, and `gc` comes by later.
+    """
+    try:
+        if not await engine.conditions.keeps(bucket, space, "DeleteObject", "IfMatch", access):
+            return
+        if await has_deltas(engine, bucket, space, access):
+            return
+        for key in [keys.reference_key(space), *await _addressed(engine, bucket, space, access)]:
+            await _drop(engine, bucket, space, key, access)
+    except StorageIOError as error:
+        _log.warning("the references of %s, which nothing uses, stay: %s", where(bucket, space), error)
+
+
+async def _drop(engine: Engine, bucket: str, space: str, key: str, access: Arguments) -> None:
+    head = await engine.store.head(bucket, key, access)
+    sha256 = recorded_sha256((head or {}).get("Metadata", {}), bare=True)
+    entry = keys.trash_key(space, sha256 or "", secrets.token_hex(8))
+    if head is None or sha256 is None or not keys.fits(entry):
+        return  # none there, not one of ours, or no room to keep it
+    with anyio.move_on_after(_LONGEST_DROP_SECONDS):
+        await _bury(engine, bucket, key, entry, head, access)
+        if not await engine.store.delete_if_unchanged(bucket, key, head["ETag"], access):
+            return
+        if await has_deltas(engine, bucket, space, access):
+            await restore(engine, bucket, entry, key, access)
+
+
+async def _bury(engine: Engine, bucket: str, key: str, entry: str, head: Response, access: Arguments) -> None:
+    arguments = {**access, **encryption_arguments(head), "CopySourceIfMatch": head["ETag"]}
+    await engine.store.copy(bucket, key, bucket, entry, arguments)
+
+
+async def _addressed(engine: Engine, bucket: str, space: str, access: Arguments) -> list[str]:
+    listed = {**access, "Prefix": keys.addressed_references(space)}
+    async with aclosing(engine.store.pages(bucket, listed)) as pages:
+        found = [item["Key"] async for page in pages for item in page.get("Contents", ())]
+    return list(filter(keys.is_addressed, found))
+
+
+async def restore(engine: Engine, bucket: str, entry: str, key: str, access: Arguments, version: str = "") -> bool:
+    """Put a reference back from another object, an entry of the trash or one of its own `version`s.
+
+    Its SHA-256 is checked on the way. It goes to `key` if nothing is there, or, where the endpoint creates whether
+    something is there or not, to the key of its digest. False if nothing was to be done: there is an object
+    already, or the entry is gone. Raises `IntegrityMismatchError` if the entry is damaged.
+    """
+    response = await engine.store.get(bucket, entry, {**access, "VersionId": version or None})
+    if response is None:
+        return False
+    name, metadata, size = where(bucket, entry), response.get("Metadata", {}), int(response["ContentLength"])
+    sha256 = recorded_sha256(metadata, bare=True)
+    operation: Operation = "CompleteMultipartUpload" if size > LARGEST_SINGLE_PUT else "PutObject"
+    space = keys.reference_space(key)
+    if not keys.is_addressed(key) and not await engine.conditions.keeps(
+        bucket, space, operation, "IfNoneMatch", access
+    ):
+        key = keys.addressed_reference_key(space, sha256 or "")
+    condition = {} if keys.is_addressed(key) else {"IfNoneMatch": "*"}
+    chunks = verified(body_chunks(response, name), size=size, sha256=sha256, name=name)
+    try:
+        await engine.store.put(
+            bucket,
+            key,
+            chunks,
+            size,
+            metadata=metadata,
+            sha256=sha256,
+            arguments={**access, **encryption_arguments(response), **condition},
+        )
+    except PreconditionFailedError:
+        return False
+    return True
