@@ -3,8 +3,8 @@
 In the other order an older delta would come alive for a moment. A delete looks at both forms, the delta first:
 
 * no plain form: it removes the delta, and nothing else. A plain form that has come meanwhile is a later put's.
-* both: the delta is leftover, and is removed if it is still that one; no put writes a delta's nonce again. Then the
-  plain form, unless it has changed or gone meanwhile, which is explained by this delete having come first.
+* both: the delta is leftover, and is removed if it is still that one; no put writes a delta's nonce again. Then it
+  looks anew; if the plain form has gone meanwhile, so has the object.
 * no delta: it removes the plain form.
 
 So there is one moment at which the object goes, and not two with another put between them. If that was the last delta
@@ -44,51 +44,65 @@ async def delete(engine: Engine, bucket: str, key: str, arguments: Mapping[str, 
     if key.endswith(keys.DELTA_SUFFIX) and _is_delta(await engine.store.head(bucket, key, access)):
         key = keys.logical_key(key)  # the stored form of that logical key
     delta_key, space = keys.delta_key(key), keys.deltaspace(key)
-    # In this order: a delta that is seen before a plain form is leftover.
-    delta = await engine.store.head(bucket, delta_key, access) if keys.fits(delta_key) else None
-    if not _is_delta(delta):
-        delta = None  # nothing, or somebody else's object, which has its own name
-    plain = await engine.store.head(bucket, key, access)
-
-    # A condition speaks of the object, which is the plain form where both exist.
     condition = {name for name in arguments if name.startswith("IfMatch")}
-    if condition and not await engine.conditions.keeps(bucket, space, "DeleteObject", "IfMatch", access):
+    unchanged = await engine.conditions.keeps(bucket, space, "DeleteObject", "IfMatch", access)
+    if condition and not unchanged:
         raise InvalidRequestError(
             f"cannot delete {where(bucket, key)} with IfMatch: this endpoint deletes whether it holds or not. "
             "Nothing was deleted."
         )
-    found, wanted = plain or delta, arguments.get("IfMatch")
-    if found is not None and wanted not in (None, "*") and wanted.strip('"') != found["ETag"].strip('"'):
-        # Said here, because the leftover goes first.
-        message = f"cannot delete {where(bucket, key)}: its ETag is {found['ETag']}, not {wanted}."
-        raise service_error("PreconditionFailed", 412, "DeleteObject", message)
     store, response = engine.store, Response()
-    kind = "direct" if plain is not None else "delta" if delta is not None else "not_found"
-    if arguments.get("VersionId") is not None:
+    had_delta = had_leftover = False
+    while True:
+        # In this order: a delta that is seen before a plain form is leftover.
+        delta = await store.head(bucket, delta_key, access) if keys.fits(delta_key) else None
+        if not _is_delta(delta):
+            delta = None  # nothing, or somebody else's object, which has its own name
+        plain = await store.head(bucket, key, access)
+        if had_leftover and plain is None:
+            if condition:
+                raise _unmet(bucket, key, "it has been deleted meanwhile")
+            break
+        had_delta = had_delta or delta is not None
+        kind = "direct" if plain is not None else "delta" if delta is not None else "not_found"
+        _check_condition(bucket, key, plain or delta, arguments)
+        if arguments.get("VersionId") is not None:
+            if plain is None:
+                raise InvalidRequestError(
+                    f"cannot delete a version of {where(bucket, key)}: it is not stored as itself now, so the version "
+                    f"may be of another stored object. Delete it from {where(bucket, delta_key)} with S3's own tools."
+                )
+            return await store.delete(bucket, key, arguments) | _told(kind)
+        if delta is None:
+            response = await store.delete(bucket, key, arguments)
+            break
         if plain is None:
-            raise InvalidRequestError(
-                f"cannot delete a version of {where(bucket, key)}: it is not stored as itself now, so the version may "
-                f"be of another stored object. Delete it from {where(bucket, delta_key)} with S3's own tools."
-            )
-        response = await store.delete(bucket, key, arguments)
-    elif delta is None:
-        response = await store.delete(bucket, key, arguments)
-    elif plain is None:
-        response = await store.delete(bucket, delta_key, arguments)
-    else:
-        if await engine.conditions.keeps(bucket, space, "DeleteObject", "IfMatch", access):
+            response = await store.delete(bucket, delta_key, arguments)
+            break
+        if unchanged:
             await store.delete_if_unchanged(bucket, delta_key, delta["ETag"], access)
         else:
             await store.delete(bucket, delta_key, access)
+        had_leftover = True
         if given != key:
             kind = "delta"  # the leftover was named, not the object
-        elif condition or await _is_still(engine, bucket, key, plain, access):
-            response = await store.delete(bucket, key, arguments)
-    if delta is not None and arguments.get("VersionId") is None:
+            break
+    if had_delta:
         await drop_unused(engine, bucket, space, access)
     if keys.is_internal(key) and plain is not None:
         kind = "reference" if key.endswith(keys.REFERENCE_NAME) else "internal"
     return response | _told(kind)
+
+
+def _check_condition(bucket: str, key: str, found: Response | None, arguments: Mapping[str, Any]) -> None:
+    """A condition speaks of the object, which is the plain form where both exist; the leftover goes first."""
+    wanted = arguments.get("IfMatch")
+    if found is not None and wanted not in (None, "*") and wanted.strip('"') != found["ETag"].strip('"'):
+        raise _unmet(bucket, key, f"its ETag is {found['ETag']}, not {wanted}")
+
+
+def _unmet(bucket: str, key: str, what: str) -> Exception:
+    return service_error("PreconditionFailed", 412, "DeleteObject", f"cannot delete {where(bucket, key)}: {what}.")
 
 
 def _told(kind: str) -> Response:
@@ -99,11 +113,6 @@ def _told(kind: str) -> Response:
 
 def _is_delta(head: Response | None) -> bool:
     return head is not None and meta.is_delta(head.get("Metadata", {}))
-
-
-async def _is_still(engine: Engine, bucket: str, key: str, seen: Response, access: Mapping[str, Any]) -> bool:
-    now = await engine.store.head(bucket, key, access)
-    return now is not None and now["ETag"] == seen["ETag"]
 
 
 async def _refuse_used_reference(engine: Engine, bucket: str, key: str, access: Mapping[str, Any]) -> None:

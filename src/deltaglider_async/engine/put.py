@@ -7,8 +7,8 @@ one is the object and the delta is leftover. A put changes exactly one form, in 
   write the key, delete the delta if it still has that ETag. A put never removes a plain form.
 * delta, only where no plain form was seen: encode against the reference, decode what was encoded and compare
   digests, write `<key>.delta`, then look whether the reference is still there with the same SHA-256. If it is
-  gone, put it back; if it is another one, encode again. If a lifecycle rule would take the reference before the
-  delta, renew it, or else store plain. Only then is the put acknowledged.
+  gone, put it back; if it is another one, keep it under its digest. If a lifecycle rule would take the reference
+  before the delta, renew it, or else store plain. Only then is the put acknowledged.
 
 A reference is created with `If-None-Match: *` and never replaced; who loses the race uses the winner's. Where the
 endpoint does not keep that condition, it is written under a key that names its digest, which no race can overwrite
@@ -18,6 +18,7 @@ module or elsewhere.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Mapping
 from contextlib import AsyncExitStack, aclosing
@@ -169,20 +170,12 @@ def _why_plain(request: PutRequest) -> Refused | None:
     return None
 
 
-@dataclass(frozen=True, slots=True)
-class _Again:
-    """The reference is not what it was. `written` is what S3 answered to a delta that is to be written anew."""
-
-    written: Response | None = None
-
-
 async def _put_candidate(engine: Engine, request: PutRequest) -> PutResult:
     access = access_only(request.arguments)
     space = keys.deltaspace(request.key)
-    swap = request.arguments.get("IfMatch") is not None
     for _ in range(_ATTEMPTS):
         plain, delta, (reference, exists) = await _look(engine, request, space, access)
-        result: PutResult | Refused | _Again
+        result: PutResult | Refused | None
         if plain is not None:
             result = Refused("a plain form of this key exists")
         elif delta is not None and not meta.is_delta(delta.get("Metadata", {})):
@@ -197,15 +190,10 @@ async def _put_candidate(engine: Engine, request: PutRequest) -> PutResult:
             return result
         if isinstance(result, Refused):
             return await _put_plain(engine, request, result)
-        if swap and result.written is not None:
-            # It has been swapped already; what is swapped from now on is that delta, for a better one.
-            request = replace(request, arguments={**request.arguments, "IfMatch": result.written["ETag"]})
-    if swap:
-        raise ReferenceCreationRaceError(
-            f"cannot put {where(request.bucket, request.key)}: the reference of its folder was created, removed or "
-            f"replaced {_ATTEMPTS} times meanwhile. Try again; if it stays, look for a tool that rewrites references."
-        )
-    return await _put_plain(engine, request, Refused("the reference of its folder kept changing"))
+    raise ReferenceCreationRaceError(
+        f"cannot put {where(request.bucket, request.key)}: the reference of its folder was created, removed or "
+        f"replaced {_ATTEMPTS} times meanwhile. Try again; if it stays, look for a tool that rewrites references."
+    )
 
 
 async def _look(
@@ -227,8 +215,8 @@ async def _look(
     return heads[request.key], heads[delta_key], reference
 
 
-async def _put_against(engine: Engine, request: PutRequest, reference: Reference) -> PutResult | Refused | _Again:
-    """Delta form against an existing reference."""
+async def _put_against(engine: Engine, request: PutRequest, reference: Reference) -> PutResult | Refused | None:
+    """Delta form against an existing reference; None if that went meanwhile."""
     if not serves_encryption(encryption_of(request.arguments), reference.encryption):
         return Refused("its encryption is not that of the deltaspace's reference")
     if reference.size > LARGEST_REFERENCE:
@@ -241,7 +229,7 @@ async def _put_against(engine: Engine, request: PutRequest, reference: Reference
         try:
             lease = await stack.enter_async_context(engine.lease(reference, request.arguments))
         except ReferenceGoneError:
-            return _Again()
+            return None
         if compression := compressed_stream(await lease.read(0, MAGIC_LENGTH)):
             return Refused(f"the deltaspace's reference is a {compression} stream")
         async with Spool() as spool:
@@ -251,8 +239,8 @@ async def _put_against(engine: Engine, request: PutRequest, reference: Reference
             return await _write_delta(engine, request, delta, reference, lease)
 
 
-async def _put_first(engine: Engine, request: PutRequest, space: str) -> PutResult | Refused | _Again:
-    """The first file of a deltaspace: reference, and delta of itself."""
+async def _put_first(engine: Engine, request: PutRequest, space: str) -> PutResult | Refused | None:
+    """The first file of a deltaspace: reference, and delta of itself; None if another's reference came first."""
     size = request.source.size
     if size is None:
         size = (await digest_of(request.source)).size
@@ -285,7 +273,7 @@ async def _put_first(engine: Engine, request: PutRequest, space: str) -> PutResu
 
             await concurrently(create, lambda: engine.cache.keep(lease))
             if reference is None:
-                return _Again()  # somebody else's came first
+                return None  # somebody else's came first
             result = await _write_delta(engine, request, delta, reference, lease)
             if not isinstance(result, PutResult):
                 return result
@@ -316,18 +304,10 @@ async def _create_reference(engine: Engine, request: PutRequest, key: str, lease
 
 async def _write_delta(
     engine: Engine, request: PutRequest, delta: Delta, reference: Reference, lease: Lease
-) -> PutResult | Refused | _Again:
+) -> PutResult | Refused:
     """Write the delta form, then make sure of its reference."""
     request.progress("sending", delta.size)
-    arguments = {name: value for name, value in request.arguments.items() if name != "ChecksumSHA256"}
-    response = await engine.store.put(
-        request.bucket,
-        keys.delta_key(request.key),
-        delta.spool.chunks(),
-        delta.spool.size,
-        metadata=delta.metadata,
-        arguments=arguments,
-    )
+    response = await _send_delta(engine, request, delta, delta.metadata, {})
     access = access_only(request.arguments)
     while True:
         now, exists = await engine.reference(request.bucket, reference.key, access)
@@ -340,7 +320,8 @@ async def _write_delta(
                 break
             return Refused("a lifecycle rule would take the deltaspace's reference first")
         if exists:
-            return _Again(response)
+            reference = await _keep_addressed(engine, request, delta, reference, lease, response)
+            break
         if await _create_reference(engine, request, reference.key, lease) is not None:
             break
     response.pop("ChecksumType", None)
@@ -354,6 +335,41 @@ async def _write_delta(
         delta.ratio,
         reference.key,
     )
+
+
+async def _send_delta(
+    engine: Engine, request: PutRequest, delta: Delta, metadata: Mapping[str, str], condition: Mapping[str, str]
+) -> Response:
+    arguments = {name: value for name, value in request.arguments.items() if name != "ChecksumSHA256"}
+    return await engine.store.put(
+        request.bucket,
+        keys.delta_key(request.key),
+        delta.spool.chunks(),
+        delta.spool.size,
+        metadata=metadata,
+        arguments={**arguments, **condition},
+    )
+
+
+async def _keep_addressed(
+    engine: Engine, request: PutRequest, delta: Delta, reference: Reference, lease: Lease, written: Response
+) -> Reference:
+    """The reference of a delta that has been written, kept under its digest because another has taken its place.
+
+    The delta is not made again: the object may have been deleted or put by others since it was written, and would come
+    back for a second time.
+    """
+    key = keys.addressed_reference_key(keys.reference_space(reference.key), reference.sha256)
+    if not keys.fits(key):
+        return reference  # the trash has it, too
+    await _create_reference(engine, request, key, lease)
+    if await _keeps(engine, request, delta.spool.size, "IfMatch"):
+        # So that the original finds it; the same bytes, and only if the object is still this one.
+        metadata = {**delta.metadata, "dg-ref-key": meta.ascii_only(key)}
+        own = {"IfMatch": written["ETag"]}
+        with contextlib.suppress(PreconditionFailedError, NotFoundError):
+            await _send_delta(engine, request, delta, metadata, own)
+    return replace(reference, key=key)
 
 
 def _goes_first(reference: Reference, delta: Mapping[str, Any]) -> bool:

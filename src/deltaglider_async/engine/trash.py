@@ -29,7 +29,7 @@ from typing import Any
 import anyio
 
 from deltaglider_async.engine.core import Engine, Reference, Response, encryption_arguments, where
-from deltaglider_async.errors import PreconditionFailedError, StorageIOError
+from deltaglider_async.errors import NotFoundError, PreconditionFailedError, StorageIOError
 from deltaglider_async.format import keys
 from deltaglider_async.format.metadata import recorded_sha256
 from deltaglider_async.store.conditions import Operation
@@ -82,7 +82,7 @@ async def drop_unused(engine: Engine, bucket: str, space: str, access: Arguments
             return
         for key in [keys.reference_key(space), *await _addressed(engine, bucket, space, access)]:
             await _drop(engine, bucket, space, key, access)
-    except StorageIOError as error:
+    except (StorageIOError, NotFoundError) as error:
         _log.warning("the references of %s, which nothing uses, stay: %s", where(bucket, space), error)
 
 
@@ -93,16 +93,21 @@ async def _drop(engine: Engine, bucket: str, space: str, key: str, access: Argum
     if head is None or sha256 is None or not keys.fits(entry):
         return  # none there, not one of ours, or no room to keep it
     with anyio.move_on_after(_LONGEST_DROP_SECONDS):
-        await _bury(engine, bucket, key, entry, head, access)
+        if not await _bury(engine, bucket, key, entry, head, access):
+            return
         if not await engine.store.delete_if_unchanged(bucket, key, head["ETag"], access):
             return
         if await has_deltas(engine, bucket, space, access):
             await restore(engine, bucket, entry, key, access)
 
 
-async def _bury(engine: Engine, bucket: str, key: str, entry: str, head: Response, access: Arguments) -> None:
+async def _bury(engine: Engine, bucket: str, key: str, entry: str, head: Response, access: Arguments) -> bool:
     arguments = {**access, **encryption_arguments(head), "CopySourceIfMatch": head["ETag"]}
-    await engine.store.copy(bucket, key, bucket, entry, arguments)
+    try:
+        await engine.store.copy(bucket, key, bucket, entry, arguments)
+    except (NotFoundError, PreconditionFailedError):
+        return False  # another drop was quicker
+    return True
 
 
 async def _addressed(engine: Engine, bucket: str, space: str, access: Arguments) -> list[str]:

@@ -47,11 +47,11 @@ class DeltaMetadata:
         """As S3 user metadata."""
         fields = {
             "tool": tool,
-            "original-name": _ascii(self.original_name),
+            "original-name": ascii_only(self.original_name),
             "file-sha256": self.file_sha256,
             "file-size": str(self.file_size),
             "created-at": _timestamp(now),
-            "ref-key": _ascii(self.ref_key),
+            "ref-key": ascii_only(self.ref_key),
             "ref-sha256": self.ref_sha256,
             "delta-size": str(self.delta_size),
             "delta-cmd": self.delta_cmd,
@@ -122,7 +122,7 @@ def reference_metadata(source_name: str, sha256: str, now: datetime | None = Non
     return _prefixed(
         {
             "tool": tool,
-            "source-name": _ascii(source_name),
+            "source-name": ascii_only(source_name),
             "file-sha256": sha256,
             "created-at": _timestamp(now),
             "note": "reference",
@@ -135,7 +135,7 @@ def plain_metadata(name: str, sha256: str, size: int, now: datetime | None = Non
     return _prefixed(
         {
             "tool": tool,
-            "original-name": _ascii(name),
+            "original-name": ascii_only(name),
             "file-sha256": sha256,
             "file-size": str(size),
             "created-at": _timestamp(now),
@@ -188,7 +188,8 @@ def fits(metadata: Mapping[str, str]) -> bool:
     return sum(len(key.encode()) + len(value.encode()) for key, value in metadata.items()) <= LARGEST_METADATA
 
 
-def _ascii(text: str) -> str:
+def ascii_only(text: str) -> str:
+    """Text as S3 metadata can hold it: percent-encoded where it is not printable ASCII."""
     return text if text.isascii() and text.isprintable() else quote(text)
 
 

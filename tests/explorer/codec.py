@@ -1,0 +1,49 @@
+"""A codec within the process, for which a wrong reference gives wrong bytes.
+
+A delta is a nonce and the number of a body, masked with what the reference is. Bodies are known by their digest.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+from contextlib import aclosing
+from typing import Any
+
+from deltaglider_async.errors import DiffDecodeError
+from deltaglider_async.streams import Chunks
+
+_WIDTH = 8
+
+
+class MaskingCodec:
+    """`Codec`, some hundred times faster than a process. `unique` False leaves the nonce out."""
+
+    def __init__(self, *, unique: bool = True) -> None:
+        self._bodies: dict[bytes, bytes] = {}
+        self._nonces = itertools.count(1)
+        self._unique = unique
+
+    async def encode(self, reference: Any, body: Chunks, *, program: str = "") -> Chunks:
+        async with aclosing(body):
+            data = b"".join([chunk async for chunk in body])
+        name = hashlib.sha256(data).digest()[:_WIDTH]
+        self._bodies[name] = data
+        nonce = next(self._nonces) if self._unique else 0
+        yield nonce.to_bytes(_WIDTH) + _masked(name, await _mask(reference))
+
+    async def decode(self, reference: Any, delta: Chunks, size: int, *, program: str = "") -> Chunks:
+        async with aclosing(delta):
+            data = b"".join([chunk async for chunk in delta])
+        name = _masked(data[_WIDTH:], await _mask(reference))
+        if name not in self._bodies:
+            raise DiffDecodeError("the delta was made against another reference")
+        yield self._bodies[name]
+
+
+async def _mask(reference: Any) -> bytes:
+    return hashlib.sha256(await reference.read(0, reference.size)).digest()
+
+
+def _masked(data: bytes, mask: bytes) -> bytes:
+    return bytes(a ^ b for a, b in zip(data, mask, strict=False))

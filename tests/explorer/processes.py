@@ -1,0 +1,35 @@
+"""xdelta3 itself as the codec of a run."""
+
+from __future__ import annotations
+
+from contextlib import aclosing
+from typing import Any
+
+from deltaglider_async.codec import xdelta
+from deltaglider_async.streams import Chunks
+
+
+class Processes:
+    """`Codec`; `busy` is the number of processes that are at work, for which the explorer waits."""
+
+    def __init__(self) -> None:
+        self.busy = 0
+
+    async def encode(self, reference: Any, body: Chunks, *, program: str = "xdelta3") -> Chunks:
+        async with aclosing(self._counted(xdelta.encode(reference, body, program=program))) as chunks:
+            async for chunk in chunks:
+                yield chunk
+
+    async def decode(self, reference: Any, delta: Chunks, size: int, *, program: str = "xdelta3") -> Chunks:
+        async with aclosing(self._counted(xdelta.decode(reference, delta, size, program=program))) as chunks:
+            async for chunk in chunks:
+                yield chunk
+
+    async def _counted(self, chunks: Chunks) -> Chunks:
+        self.busy += 1
+        try:
+            async with aclosing(chunks):
+                async for chunk in chunks:
+                    yield chunk
+        finally:
+            self.busy -= 1
