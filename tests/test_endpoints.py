@@ -75,6 +75,16 @@ async def test_references_go_under_their_digest(client: DeltaGliderClient, place
         await client.delete_object(Bucket=place, Key=key)
 
 
+async def test_a_reference_whose_key_metadata_cannot_spell_is_found_by_its_digest(
+    client: DeltaGliderClient, place: str, ignorant_endpoint: str
+) -> None:
+    for number in range(2):
+        await client.put_object(Bucket=place, Key=f"ü/{number}.zip", Body=version(BASE, number))
+    async with create_client(endpoint_url=ignorant_endpoint) as other:  # which has not seen the reference
+        for number in range(2):
+            assert await read(other, place, f"ü/{number}.zip") == version(BASE, number)
+
+
 async def test_four_clients_put_first_files_at_once(
     client: DeltaGliderClient, place: str, ignorant_endpoint: str
 ) -> None:

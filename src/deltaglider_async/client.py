@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
-from deltaglider_async.engine import delete, get, put, stats
+from deltaglider_async.engine import copy, delete, get, put, stats
+from deltaglider_async.engine.copy_source import CopyRequest, parse_source
 from deltaglider_async.engine.core import Engine, Response, access_only, where
 from deltaglider_async.engine.encode import PutRequest
 from deltaglider_async.engine.listing import (
@@ -125,22 +126,50 @@ class DeltaGliderClient:
             await client.put_object(Bucket="releases", Key="app/app-1.2.zip", Body=Path("app-1.2.zip"))
         """
         result = await self._put(Bucket, Key, Body, Metadata, ContentLength, arguments, max_ratio, use_delta, progress)
-        stored_as = {"create_reference": "reference+delta", "create_delta": "delta", "upload_direct": "plain"}
-        is_delta = result.operation == "create_delta"
-        info = {
-            "OriginalSize": result.original_size,
-            "StoredSize": result.stored_size,
-            "OriginalSizeMB": result.original_size / 1024**2,
-            "StoredSizeMB": result.stored_size / 1024**2,
-            "IsDelta": is_delta,
-            "CompressionRatio": result.ratio or 1.0,
-            "SavingsPercent": 100 * (1 - result.stored_size / result.original_size) if result.original_size else 0.0,
-            "StoredAs": stored_as[result.operation],
-            "Operation": result.operation,
-            "ReferenceKey": result.reference_key or None,
-            "Reason": result.reason or None,
-        }
-        return {**result.response, "DeltaGliderInfo": info}
+        return {**result.response, "DeltaGliderInfo": _info(result)}
+
+    async def copy_object(
+        self,
+        *,
+        Bucket: str,
+        Key: str,
+        CopySource: str | Mapping[str, str],
+        Metadata: Mapping[str, str] | None = None,
+        progress: Progress = _ignore,
+        **arguments: Any,
+    ) -> Response:
+        """Copy an object to another key, or another bucket of this endpoint, with as few bytes as its form allows.
+
+        `CopySource`: `{"Bucket": ..., "Key": ..., "VersionId": ...}` or `"bucket/key"`, not percent-encoded. Further
+        arguments as boto3's `copy_object`; `IfMatch` and `IfNoneMatch` speak of the destination, as in `put_object`.
+        A plain object stays plain and is copied by the service. A delta stays one where the destination's folder has
+        the same reference, or none yet; else it is decoded and put as `put_object` would.
+
+        Returns boto3's response: `CopyObjectResult` with `ETag` (the stored object's), `LastModified` (of a delta,
+        when the service answered), and `ChecksumSHA256` (base64, the original's) where it is known. `DeltaGliderInfo`
+        as of `put_object`; `Operation` may be `copy_plain`, `copy_delta` or `copy_reference` too.
+
+        Raises what `put_object` and `get_object` raise, and `PreconditionFailedError` for `CopySourceIfMatch` and its
+        like. After any of them the object at the destination is as it was before.
+
+            source = {"Bucket": "nightly", "Key": "app/app-1.2.zip"}
+            await client.copy_object(Bucket="releases", Key="app/app-1.2.zip", CopySource=source)
+        """
+        conditions = ("IfMatch", "IfNoneMatch")  # not every botocore knows them of CopyObject
+        self._check_arguments(
+            "CopyObject", {name: value for name, value in arguments.items() if name not in conditions}
+        )
+        request = CopyRequest(
+            bucket=Bucket,
+            key=Key,
+            source=parse_source(CopySource),
+            metadata=Metadata or {},
+            arguments=arguments,
+            max_ratio=self._engine.max_ratio,
+            progress=progress,
+        )
+        result = await copy.copy(self._engine, request)
+        return {**result.response, "DeltaGliderInfo": _info(result)}
 
     async def _put(
         self,
@@ -469,6 +498,33 @@ class DeltaGliderClient:
         for name, value in arguments.items():
             if name not in known and value is not None:
                 raise InvalidRequestError(f"{operation} has no argument {name!r}.")
+
+
+_STORED_AS = {
+    "create_reference": "reference+delta",
+    "create_delta": "delta",
+    "upload_direct": "plain",
+    "copy_plain": "plain",
+    "copy_delta": "delta",
+    "copy_reference": "reference+delta",
+}
+
+
+def _info(result: put.PutResult) -> Response:
+    """The `DeltaGliderInfo` of what was written."""
+    return {
+        "OriginalSize": result.original_size,
+        "StoredSize": result.stored_size,
+        "OriginalSizeMB": result.original_size / 1024**2,
+        "StoredSizeMB": result.stored_size / 1024**2,
+        "IsDelta": result.operation in ("create_delta", "copy_delta", "copy_reference"),
+        "CompressionRatio": result.ratio or 1.0,
+        "SavingsPercent": 100 * (1 - result.stored_size / result.original_size) if result.original_size else 0.0,
+        "StoredAs": _STORED_AS[result.operation],
+        "Operation": result.operation,
+        "ReferenceKey": result.reference_key or None,
+        "Reason": result.reason or None,
+    }
 
 
 def _hex(checksum: str) -> str:

@@ -11,7 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
-Operation = Literal["create_reference", "create_delta", "upload_direct"]
+Operation = Literal["create_reference", "create_delta", "upload_direct", "copy_plain", "copy_delta", "copy_reference"]
+"""`copy_plain` was done by the service; `copy_delta` moved a delta's bytes, `copy_reference` its reference's too."""
 StatsMode = Literal["quick", "sampled", "detailed"]
 Phase = Literal["reading reference", "encoding", "sending", "receiving", "decoding"]
 

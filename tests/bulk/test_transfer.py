@@ -237,6 +237,39 @@ async def test_a_copy_keeps_bytes_type_and_metadata(client: DeltaGliderClient, b
     assert (answer["ContentType"], answer["Metadata"]) == ("x/y", {"owner": "me"})
 
 
+async def test_a_copy_tells_what_the_bucket_grew_by(client: DeltaGliderClient, bucket: str) -> None:
+    base = os.urandom(100_000)
+    for number in range(2):
+        await client.put_object(Bucket=bucket, Key=f"a/{number}.zip", Body=base + bytes([number]))
+    await client.put_object(Bucket=bucket, Key="a/1.txt", Body=b"text")
+    stored = []
+    for key in ("a/0.zip", "a/1.zip", "a/1.txt"):
+        happened = await events(client, [Copy(bucket, key, bucket, f"b/{key[2:]}", None, PutOptions())])
+        (*_, finished) = happened
+        assert isinstance(finished, Finished)
+        assert [type(event) for event in happened if not isinstance(event, (Planned, Advanced))] == [Started, Finished]
+        assert any(isinstance(event, Advanced) and event.phase == "sending" for event in happened)
+        assert finished.summary.original_size == (4 if key == "a/1.txt" else len(base) + 1)
+        stored.append(finished.summary.stored_size or 0)
+    assert len(base) < stored[0] < len(base) + 5000  # with the new reference
+    assert stored[1] < 5000
+    assert stored[2] == 4
+
+
+@pytest.mark.parametrize("options", [PutOptions(use_delta=False), PutOptions(max_ratio=0.0), PutOptions(max_ratio=0.5)])
+async def test_a_copy_with_options_is_put_anew(client: DeltaGliderClient, bucket: str, options: PutOptions) -> None:
+    base = os.urandom(50_000)
+    await client.put_object(Bucket=bucket, Key="a/0.zip", Body=base)
+    await client.put_object(Bucket=bucket, Key="a/1.zip", Body=base, use_delta=False)
+    for number in range(2):
+        (*_, finished) = await events(
+            client, [Copy(bucket, f"a/{number}.zip", bucket, f"b/{number}.zip", None, options)]
+        )
+        assert isinstance(finished, Finished)
+        head = await client.head_object(Bucket=bucket, Key=f"b/{number}.zip")
+        assert head["DeltaGliderInfo"]["IsDelta"] == (options.max_ratio == 0.5)  # of the plain form, too
+
+
 async def test_a_delete_removes_the_key_alone(client: DeltaGliderClient, bucket: str) -> None:
     for key in ("a/1.zip", "a/1.zip.txt", "a/1.zi"):
         await client.put_object(Bucket=bucket, Key=key, Body=b"x" * 100)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from deltaglider_async.codec.vcdiff import LONGEST_HEADER, MAGIC, Header, read_header
+from deltaglider_async.codec.vcdiff import LONGEST_HEADER, MAGIC, Header, read_header, with_application
 from deltaglider_async.errors import DiffDecodeError
 
 START = MAGIC + b"\x00"
@@ -46,6 +46,22 @@ def test_a_header_is_read_as_soon_as_it_is_complete(application: bytes, secondar
     assert read_header(whole + rest) == Header(application)
     for length in range(len(whole)):
         assert read_header(whole[:length]) is None
+
+
+@given(
+    st.none() | st.binary(max_size=300),
+    st.binary(max_size=300),
+    st.sampled_from([b"", b"\x02"]),
+    st.binary(max_size=20),
+)
+def test_an_application_header_is_put_in_place_of_any_or_none(
+    old: bytes | None, new: bytes, secondary: bytes, rest: bytes
+) -> None:
+    bare = START + bytes([bool(secondary)]) + secondary
+    head = bare if old is None else header(old, secondary)
+    assert with_application(head + rest, new) == header(new, secondary) + rest
+    with pytest.raises(DiffDecodeError, match="within its header"):
+        with_application(head[:-1], new)
 
 
 @given(st.binary(max_size=64).map(lambda rest: START + rest), st.binary(max_size=20))
@@ -124,3 +140,21 @@ def test_what_xdelta3_writes_is_read(tmp_path: Path, options: list[str], applica
     command = ["xdelta3", "-e", "-c", *options, "-s", "source", "target"]
     delta = subprocess.run(command, cwd=tmp_path, check=True, capture_output=True).stdout
     assert read_header(delta) == Header(application)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [["-A=nonce"], ["-A"], [], ["-9", "-S", "djw"], ["-S", "lzma"], ["-n"]],
+    ids=["nonce", "none", "names", "djw", "lzma", "no checksum"],
+)
+def test_xdelta3_decodes_to_the_same_after_another_application_header(tmp_path: Path, options: list[str]) -> None:
+    (tmp_path / "source").write_bytes(b"source" * 1000)
+    (tmp_path / "target").write_bytes(b"source" * 999 + bytes(range(256)) * 9)
+    command = ["xdelta3", "-e", "-c", *options, "-s", "source", "target"]
+    delta = subprocess.run(command, cwd=tmp_path, check=True, capture_output=True).stdout
+    other = with_application(delta, b"another nonce" * 20)
+    assert read_header(other) == Header(b"another nonce" * 20)
+    (tmp_path / "delta").write_bytes(other)
+    command = ["xdelta3", "-d", "-c", "-s", "source", "delta"]
+    decoded = subprocess.run(command, cwd=tmp_path, check=True, capture_output=True).stdout
+    assert decoded == (tmp_path / "target").read_bytes()

@@ -1,6 +1,6 @@
 """A codec within the process, for which a wrong reference gives wrong bytes.
 
-A delta is a nonce and the number of a body, masked with what the reference is. Bodies are known by their digest.
+A delta is a nonce and the digest of a body, masked with that of the reference.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from deltaglider_async.errors import DiffDecodeError
 from deltaglider_async.streams import Chunks
 
 _WIDTH = 8
+#: That of VCDIFF with an application header of 16 bytes, so that a delta can be moved.
+_HEAD = b"\xd6\xc3\xc4\x00\x04\x10"
 
 
 class MaskingCodec:
@@ -29,13 +31,13 @@ class MaskingCodec:
             data = b"".join([chunk async for chunk in body])
         name = hashlib.sha256(data).digest()[:_WIDTH]
         self._bodies[name] = data
-        nonce = next(self._nonces) if self._unique else 0
-        yield nonce.to_bytes(_WIDTH) + _masked(name, await _mask(reference))
+        nonce = b"%016d" % (next(self._nonces) if self._unique else 0)
+        yield _HEAD + nonce + _masked(name, await _mask(reference))
 
     async def decode(self, reference: Any, delta: Chunks, size: int, *, program: str = "") -> Chunks:
         async with aclosing(delta):
             data = b"".join([chunk async for chunk in delta])
-        name = _masked(data[_WIDTH:], await _mask(reference))
+        name = _masked(data[-_WIDTH:], await _mask(reference))
         if name not in self._bodies:
             raise DiffDecodeError("the delta was made against another reference")
         yield self._bodies[name]

@@ -8,22 +8,25 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import shlex
+import string
 import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from hashlib import sha256
 from typing import Any, Literal
 
 from deltaglider_async.cache import ReferenceCache
 from deltaglider_async.codec import Codec
-from deltaglider_async.engine import delete, get, put
+from deltaglider_async.engine import copy, delete, get, put
+from deltaglider_async.engine.copy_source import CopyRequest
 from deltaglider_async.engine.core import Engine
 from deltaglider_async.engine.encode import PutRequest
-from deltaglider_async.errors import NotFoundError, PreconditionFailedError, StorageIOError
+from deltaglider_async.errors import NotFoundError, PreconditionFailedError, ReferenceCreationRaceError, StorageIOError
 from deltaglider_async.settings import Settings
 from deltaglider_async.store.s3 import Store
 from deltaglider_async.streams.source import make_source
 from tests.explorer.codec import MaskingCodec
-from tests.explorer.history import Event, Value, What, explained
+from tests.explorer.history import UNKNOWN, Event, Value, What, explained
 from tests.explorer.loop import InlineLoop
 from tests.explorer.s3 import FakeS3, Gate, Objects
 
@@ -210,6 +213,29 @@ async def _remove(world: World, engine: Engine, op: Op) -> str:
     return await _delete(world, engine, op, IfMatch=etag) if etag else "nothing to remove"
 
 
+async def _copy(world: World, engine: Engine, op: Op) -> str:
+    """Reads one key, and writes another some time later, as a copy within S3 does."""
+    read = world.begin(engine, "read", op.source, None)
+    write = world.begin(engine, "write", op.key, (UNKNOWN, None), form=op.form)
+    source = {"Bucket": BUCKET, "Key": op.source}
+    try:
+        result = await copy.copy(engine, CopyRequest(BUCKET, op.key, source, {}, {}, max_ratio=0.5))
+    except NotFoundError:
+        world.events.remove(write)
+        return "nothing to copy"
+    except (StorageIOError, ReferenceCreationRaceError) as error:
+        if "each of the" not in str(error):
+            raise
+        world.events.remove(write)
+        world.events.remove(read)
+        return "gave up"
+    body = next(body for body in map(content, string.ascii_uppercase) if result.sha256 == sha256(body).hexdigest())
+    read.value = body, None
+    write.value = body, result.response["CopyObjectResult"]["ETag"]
+    write.form = "plain" if result.operation in ("upload_direct", "copy_plain") else "delta"
+    return f"{letter_of(body)} {result.operation} {result.reason}".strip()
+
+
 _OPERATIONS: Mapping[str, Callable[[World, Engine, Op], Awaitable[str]]] = {
     "put": _put,
     "create": _create,
@@ -217,6 +243,7 @@ _OPERATIONS: Mapping[str, Callable[[World, Engine, Op], Awaitable[str]]] = {
     "get": _get,
     "delete": _delete,
     "remove": _remove,
+    "copy": _copy,
 }
 
 

@@ -13,6 +13,8 @@ from typing import Literal
 
 #: An object as a reader tells it apart: its bytes and its ETag (None: the ETag of a write that was not acknowledged).
 Value = tuple[bytes, str | None] | None
+#: The bytes that a copy wrote whose client died.
+UNKNOWN = b""
 What = Literal["write", "read", "create", "swap", "remove", "refused-create", "refused-swap"]
 
 
@@ -42,7 +44,7 @@ def same(one: Value, other: Value) -> bool:
     """Whether these may be the same object."""
     if one is None or other is None:
         return one is other
-    return one[0] == other[0] and (one[1] == other[1] or None in (one[1], other[1]))
+    return (one[0] == other[0] or UNKNOWN in (one[0], other[0])) and (one[1] == other[1] or None in (one[1], other[1]))
 
 
 def explained(start: Value, events: Sequence[Event]) -> bool:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeVar
 
 from hypothesis import strategies as st
 
 from tests.explorer import starts
 from tests.explorer.explorer import Op, Schedule
 
-_LONGEST = 80
+_SHORTEST, _LONGEST = 32, 160
+T = TypeVar("T")
 #: What is in the bucket, and what each client does.
 Shape = tuple[str, tuple[tuple[Op, ...], ...]]
 
@@ -46,30 +48,53 @@ KNOWN: tuple[Shape, ...] = (
     ("delta", ((put_op("b", "B"),), (delete_op("a"),))),
     ("delta", ((put_op("a", "A"),), (delete_op("a"),))),
     ("pair", ((plain_op("a", "B"),), (delete_op("a"),), (put_op("a", "O"),))),
+    ("pair", ((Op("copy", "b", source="a"),), (delete_op("a"),), (put_op("a", "A"), get_op("b")))),
+    ("delta", ((Op("copy", "f/a", source="a"),), (delete_op("a"),), (put_op("f/b", "B"), delete_op("f/a")))),
+    ("delta", ((Op("copy", "b", source="a"),), (delete_op("a"), delete_op("b")), (put_op("c", "B"),))),
     ("leftover", ((delete_op("a"),), (get_op("a"), get_op("a")))),
     ("leftover", ((delete_op("a"),), (plain_op("a", "B"),), (get_op("a"),))),
 )
 
-_ops = st.builds(
-    Op,
-    what=st.sampled_from(("put", "put", "put", "get", "get", "delete", "create", "swap", "remove")),
-    key=st.sampled_from(("a", "a", "a", "b", "c")),
-    form=st.sampled_from(("delta", "delta", "plain")),
-    letter=st.sampled_from("ABOP"),
-)
-_copies = st.builds(
-    lambda keys, letter: Op("copy", keys[0], letter=letter, source=keys[1]),
-    st.sampled_from((("a", "b"), ("b", "a"), ("c", "a"))),
-    st.just(""),
-)
-_clients = st.lists(st.lists(_ops, min_size=1, max_size=3).map(tuple), min_size=2, max_size=4)
-_anything = st.tuples(st.sampled_from(starts.NAMES), _clients.map(tuple))
-_deaths = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 14)), max_size=2).map(tuple)
+_WHATS = ("put", "put", "put", "put", "get", "get", "get", "delete", "delete", "create", "swap", "remove", "copy")
+_FORMS = ("delta", "delta", "plain")
 
 
-@st.composite
-def schedules(draw: st.DrawFn, among: Sequence[Shape] = ()) -> Schedule:
-    """Half of them of what is known to be difficult, half of anything; or only of what is given."""
-    shapes = st.sampled_from(among) if among else st.one_of(st.sampled_from(KNOWN), _anything)
-    before, clients = draw(shapes)
-    return Schedule(before, clients, draw(st.binary(min_size=8, max_size=_LONGEST)), draw(_deaths))
+class _Bytes:
+    """Choices, one byte each. Drawing them all at once is what makes thousands of schedules a matter of seconds."""
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+
+    def pick(self, among: Sequence[T]) -> T:
+        first, self.data = self.data[:1], self.data[1:]
+        return among[(first or b"\0")[0] % len(among)]
+
+    def op(self) -> Op:
+        what, key, form, letter = self.pick(_WHATS), self.pick("aaabc"), self.pick(_FORMS), self.pick("ABOP")
+        if what == "gc":
+            return GC
+        if what == "copy":
+            return Op("copy", self.pick(("b", "f/a")), source="a") if key != "b" else Op("copy", "a", source="b")
+        return Op(what, key, form, letter)  # type: ignore[arg-type]
+
+    def shape(self) -> Shape:
+        """Half of them what is known to be difficult, half anything."""
+        if self.pick((True, False)):
+            return self.pick(KNOWN)
+        before = self.pick(starts.NAMES)
+        clients = [tuple(self.op() for _ in range(self.pick((1, 1, 2, 3)))) for _ in range(self.pick((2, 3, 3, 4)))]
+        return before, tuple(clients)
+
+    def deaths(self) -> tuple[tuple[int, int], ...]:
+        return tuple((self.pick(range(4)), self.pick(range(16))) for _ in range(self.pick((0, 0, 1, 2))))
+
+
+def schedule(data: bytes) -> Schedule:
+    """The schedule that these bytes mean."""
+    choices = _Bytes(data)
+    before, clients = choices.shape()
+    deaths = choices.deaths()
+    return Schedule(before, clients, choices.data, deaths)
+
+
+schedules = st.binary(min_size=_SHORTEST, max_size=_LONGEST).map(schedule)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -27,7 +27,6 @@ def explore(
     examples: int,
     world_before: Callable[[str], Any] = starts.world_before,
     *,
-    among: Sequence[Shape] = (),
     shrink: bool = True,
 ) -> tuple[int, Outcome | None]:
     """Run up to so many schedules; how many were run, and the (smallest) one that went wrong."""
@@ -45,7 +44,7 @@ def explore(
             report_multiple_bugs=False,
             suppress_health_check=list(HealthCheck),
         )
-        @given(schedules(among))
+        @given(schedules)
         def one(schedule: Schedule) -> None:
             nonlocal count
             count += 1
@@ -114,7 +113,7 @@ class _Repeating(MaskingCodec):
 
 def plain_becomes_delta(patch: pytest.MonkeyPatch) -> None:
     """A put in the delta form removes the plain form that it saw, if it is still that one."""
-    look, write, seen = put._look, put._write_delta, dict[int, Any]()
+    look, write, seen = put.look, put.write_delta, dict[int, Any]()
 
     async def looked(engine: Any, request: Any, *rest: Any) -> Any:
         plain, *others = await look(engine, request, *rest)
@@ -127,8 +126,8 @@ def plain_becomes_delta(patch: pytest.MonkeyPatch) -> None:
             await engine.store.delete_if_unchanged(BUCKET, request.key, plain["ETag"])
         return result
 
-    patch.setattr(put, "_look", looked)
-    patch.setattr(put, "_write_delta", written)
+    patch.setattr(put, "look", looked)
+    patch.setattr(put, "write_delta", written)
 
 
 def no_trash(patch: pytest.MonkeyPatch) -> None:
@@ -174,7 +173,7 @@ def plain_deleted_first(patch: pytest.MonkeyPatch) -> None:
 
 def reference_not_looked_at_again(patch: pytest.MonkeyPatch) -> None:
     """A put does not look whether its reference is still there."""
-    write = put._write_delta
+    write = put.write_delta
 
     async def written(engine: Any, request: Any, delta: Any, reference: Any, lease: Any) -> Any:
         async def there(*arguments: Any) -> Any:
@@ -184,7 +183,7 @@ def reference_not_looked_at_again(patch: pytest.MonkeyPatch) -> None:
             within.setattr(engine, "reference", there)
             return await write(engine, request, delta, reference, lease)
 
-    patch.setattr(put, "_write_delta", written)
+    patch.setattr(put, "write_delta", written)
 
 
 def any_delta_removed(patch: pytest.MonkeyPatch) -> None:

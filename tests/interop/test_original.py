@@ -150,6 +150,23 @@ async def test_the_original_reads_what_we_wrote(
     assert stats["total_size"] == sum(map(len, files.values()))
 
 
+async def test_the_original_reads_what_we_copied(
+    client: DeltaGliderClient, original: Original, s3: S3Client, bucket: str, zips: list[bytes]
+) -> None:
+    """Its own deltas too: their bytes are moved, with another header."""
+    await client.put_object(Bucket=bucket, Key="ours/v0.zip", Body=zips[0])
+    await client.put_object(Bucket=bucket, Key="ours/v1.zip", Body=zips[1])
+    for number in (0, 1):
+        await original.upload(zips[number], f"s3://{bucket}/its/v{number}.zip")
+    for folder in ("ours", "its"):
+        for to in (f"{folder}/copy.zip", f"new-{folder}/copy.zip"):
+            copied = await client.copy_object(Bucket=bucket, Key=to, CopySource=f"{bucket}/{folder}/v1.zip")
+            assert copied["DeltaGliderInfo"]["Operation"] in ("copy_delta", "copy_reference")
+            assert await original.download(f"s3://{bucket}/{to}") == zips[1]
+            assert await original.is_valid(f"s3://{bucket}/{to}")
+            assert await content(client, bucket, to) == zips[1]
+
+
 async def test_the_original_writes_and_deletes_beside_what_we_wrote(
     client: DeltaGliderClient, original: Original, s3: S3Client, bucket: str, zips: list[bytes]
 ) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, assert_never
 import anyio
 from anyio.to_thread import run_sync
 
-from deltaglider_async.bulk.actions import Action, Copy, Delete, Download, PutOptions, Refusal, Upload
+from deltaglider_async.bulk.actions import CLIENT_DECIDES, Action, Copy, Delete, Download, PutOptions, Refusal, Upload
 from deltaglider_async.bulk.events import Advanced, Event, Failed, Finished, Planned, Started, Summary
 from deltaglider_async.bulk.names import prepare_place
 from deltaglider_async.bulk.schedule import Schedule
@@ -183,11 +183,20 @@ def _settle(action: Download) -> int:
     return action.path.stat().st_size
 
 
-#: What a copy takes over from the source besides its bytes and the user's metadata, as `aws s3 cp` does.
+#: What a copy that is put anew takes over besides bytes and the user's metadata, as `aws s3 cp` does.
 _COPIED = ("ContentType", "CacheControl", "ContentDisposition", "ContentEncoding", "ContentLanguage", "Expires")
 
 
 async def _copy(client: DeltaGliderClient, action: Copy, progress: Callable[[Phase, int], None]) -> Summary:
+    if action.options == CLIENT_DECIDES:
+        copied = await client.copy_object(
+            Bucket=action.to_bucket,
+            Key=action.to_key,
+            CopySource={"Bucket": action.bucket, "Key": action.key},
+            progress=progress,
+        )
+        return _stored(copied)
+    # Options for how it is stored are for a put.
     source = await client.get_object(Bucket=action.bucket, Key=action.key)
     async with source["Body"] as body:
         answer = await client.put_object(

@@ -37,6 +37,26 @@ def read_header(head: bytes) -> Header | None:
 
     Raises `DiffDecodeError` if this is no VCDIFF stream that can be decoded here.
     """
+    place = _application(head)
+    return None if place is None else Header(head[place[1] : place[2]])
+
+
+def with_application(head: bytes, application: bytes) -> bytes:
+    """The start of a delta, which must reach to the end of its header, with another application header.
+
+    What follows in `head` stays. Windows know nothing of the header, so the delta decodes to the same bytes. Raises
+    `DiffDecodeError` as `read_header` does.
+    """
+    place = _application(head)
+    if place is None:
+        raise DiffDecodeError(f"the delta ends after {len(head)} bytes, within its header")
+    number, _, end = place
+    flags = bytes([head[4] | _APPLICATION])
+    return head[:4] + flags + head[5:number] + _number(len(application)) + application + head[end:]
+
+
+def _application(head: bytes) -> tuple[int, int, int] | None:
+    """Where the application header's length is, where its bytes begin and where they end; all one if it has none."""
     if not MAGIC.startswith(head[:3]):
         raise DiffDecodeError("the delta is no VCDIFF stream: it does not begin with D6 C3 C4")
     if len(head) < 5:
@@ -48,7 +68,7 @@ def read_header(head: bytes) -> Header | None:
         raise DiffDecodeError("the delta has a code table of its own, which xdelta3 does not decode")
     position = 6 if indicator & _SECONDARY else 5
     if not indicator & _APPLICATION:
-        return Header(b"") if len(head) >= position else None
+        return (position, position, position) if len(head) >= position else None
     length, digits = 0, position
     while True:
         if position - digits >= _LONGEST_NUMBER:
@@ -62,6 +82,12 @@ def read_header(head: bytes) -> Header | None:
             raise DiffDecodeError("the delta's application header is longer than anything that xdelta3 writes")
         if not byte & 0x80:
             break
-    if len(head) < position + length:
-        return None
-    return Header(head[position : position + length])
+    return (digits, position, position + length) if len(head) >= position + length else None
+
+
+def _number(value: int) -> bytes:
+    """An integer as RFC 3284 writes it (section 2): seven bits a byte, the highest first, all but the last marked."""
+    digits = [value & 0x7F]
+    while value := value >> 7:
+        digits.append(0x80 | value & 0x7F)
+    return bytes(reversed(digits))

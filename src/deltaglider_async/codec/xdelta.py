@@ -8,7 +8,7 @@ from contextlib import aclosing
 
 from deltaglider_async.codec import Reference
 from deltaglider_async.codec.process import ProcessFailedError, stream_through
-from deltaglider_async.codec.vcdiff import LONGEST_HEADER, read_header
+from deltaglider_async.codec.vcdiff import LONGEST_HEADER, read_header, with_application
 from deltaglider_async.errors import DiffDecodeError, DiffEncodeError
 from deltaglider_async.streams import CHUNK, Chunks
 
@@ -32,8 +32,7 @@ async def encode(reference: Reference, body: Chunks, *, program: str = "xdelta3"
     Raises `DiffEncodeError` if xdelta3 fails, `CodecUnavailableError` if it is not there, and what `body` raises.
     """
     # -D: never decompress the input with outside programs. -A: a nonce in place of local file names.
-    nonce = secrets.token_hex(8)
-    window = str(_source_window(reference.size))
+    nonce, window = _nonce(), str(_source_window(reference.size))
     argv = (program, "-e", "-c", "-q", "-D", f"-A={nonce}", *level(reference.size), "-B", window, "-s", reference.path)
     try:
         async with aclosing(stream_through(argv, _inherited(reference), body)) as delta:
@@ -63,6 +62,25 @@ async def decode(reference: Reference, delta: Chunks, size: int, *, program: str
                     yield chunk
         except ProcessFailedError as error:
             raise DiffDecodeError(f"xdelta3 could not decode the delta: {error}") from error
+
+
+async def renewed(delta: Chunks) -> Chunks:
+    """The same delta with another nonce, and no file names: other bytes that decode to the same. No process is run.
+
+    Raises `DiffDecodeError` for what is no VCDIFF stream, and for a delta whose header asks for outside programs:
+    those are told by the file names in it.
+    """
+    async with aclosing(delta):
+        head, recompresses = await _read_head(delta)
+        if recompresses:
+            raise DiffDecodeError("the delta asks for outside programs when it is decoded")
+        yield with_application(head, _nonce().encode())
+        async for chunk in delta:
+            yield chunk
+
+
+def _nonce() -> str:
+    return secrets.token_hex(8)
 
 
 async def _read_head(delta: Chunks) -> tuple[bytes, bool]:

@@ -1,1 +1,1 @@
-"""The bucket protocol: put, get, delete, list, statistics (docs/architecture.md)."""
+"""The bucket protocol: put, get, copy, delete, list, statistics (docs/architecture.md)."""

@@ -42,6 +42,7 @@ from deltaglider_async.engine.core import (
 )
 from deltaglider_async.engine.encode import Delta, PutRequest, Refused, check_announced, compression_of, encode
 from deltaglider_async.engine.parallel import concurrently
+from deltaglider_async.engine.references import leased
 from deltaglider_async.engine.trash import drop_unused
 from deltaglider_async.errors import (
     InvalidRequestError,
@@ -70,7 +71,7 @@ _log = logging.getLogger(__name__)
 #: Sources up to here are read once and kept, instead of being read again where a second pass is needed.
 _IN_MEMORY = 8 * 1024 * 1024
 #: How often a put begins again because the reference changed under it.
-_ATTEMPTS = 8
+ATTEMPTS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +99,7 @@ async def put(engine: Engine, request: PutRequest) -> PutResult:
     source = await settle(request.source, _IN_MEMORY)
     request = replace(request, source=source)
     swap = request.arguments.get("IfMatch") is not None
-    refused = await _why_no_swap(engine, request) if swap else _why_plain(request)
+    refused = await _why_no_swap(engine, request) if swap else why_plain(request)
     if refused:
         return await _put_plain(engine, request, refused)
     async with replayable(source) as source:
@@ -116,14 +117,15 @@ async def _require(engine: Engine, request: PutRequest, condition: Condition) ->
     # A body of unknown size may be sent either way.
     sizes = (0, LARGEST_SINGLE_PUT + 1) if request.source.size is None else (request.source.size,)
     for size in sizes:
-        if not await _keeps(engine, request, size, condition):
+        if not await keeps(engine, request, size, condition):
             raise InvalidRequestError(
                 f"cannot put {where(request.bucket, request.key)} with {condition}: this endpoint answers 200 whether "
                 "the condition holds or not. Nothing was stored."
             )
 
 
-async def _keeps(engine: Engine, request: PutRequest, size: int, condition: Condition) -> bool:
+async def keeps(engine: Engine, request: PutRequest, size: int, condition: Condition) -> bool:
+    """Whether the endpoint keeps a condition on the write of `size` bytes."""
     operation: Call = "CompleteMultipartUpload" if size > LARGEST_SINGLE_PUT else "PutObject"
     space = keys.deltaspace(request.key)
     return await engine.conditions.keeps(request.bucket, space, operation, condition, access_only(request.arguments))
@@ -148,7 +150,7 @@ def _unmet(request: PutRequest) -> Exception:
     return service_error("PreconditionFailed", 412, "PutObject", message)
 
 
-def _why_plain(request: PutRequest) -> Refused | None:
+def why_plain(request: PutRequest) -> Refused | None:
     """Reasons that are known without asking S3."""
     arguments = request.arguments
     if request.use_delta is False:
@@ -173,8 +175,8 @@ def _why_plain(request: PutRequest) -> Refused | None:
 async def _put_candidate(engine: Engine, request: PutRequest) -> PutResult:
     access = access_only(request.arguments)
     space = keys.deltaspace(request.key)
-    for _ in range(_ATTEMPTS):
-        plain, delta, (reference, exists) = await _look(engine, request, space, access)
+    for _ in range(ATTEMPTS):
+        plain, delta, (reference, exists) = await look(engine, request, space, access)
         result: PutResult | Refused | None
         if plain is not None:
             result = Refused("a plain form of this key exists")
@@ -192,18 +194,18 @@ async def _put_candidate(engine: Engine, request: PutRequest) -> PutResult:
             return await _put_plain(engine, request, result)
     raise ReferenceCreationRaceError(
         f"cannot put {where(request.bucket, request.key)}: the reference of its folder was created, removed or "
-        f"replaced {_ATTEMPTS} times meanwhile. Try again; if it stays, look for a tool that rewrites references."
+        f"replaced {ATTEMPTS} times meanwhile. Try again; if it stays, look for a tool that rewrites references."
     )
 
 
-async def _look(
+async def look(
     engine: Engine, request: PutRequest, space: str, access: Response
 ) -> tuple[Response | None, Response | None, tuple[Reference | None, bool]]:
     """The plain form, the delta form and the reference, asked for side by side."""
     heads: dict[str, Response | None] = {}
     reference: tuple[Reference | None, bool] = (None, False)
 
-    async def look(key: str) -> None:
+    async def look_for(key: str) -> None:
         heads[key] = await engine.store.head(request.bucket, key, access)
 
     async def look_reference() -> None:
@@ -211,7 +213,7 @@ async def _look(
         reference = await engine.find_reference(request.bucket, space, access)
 
     delta_key = keys.delta_key(request.key)
-    await concurrently(lambda: look(request.key), lambda: look(delta_key), look_reference)
+    await concurrently(lambda: look_for(request.key), lambda: look_for(delta_key), look_reference)
     return heads[request.key], heads[delta_key], reference
 
 
@@ -236,7 +238,7 @@ async def _put_against(engine: Engine, request: PutRequest, reference: Reference
             delta = await encode(engine, request, lease, reference.key, spool)
             if isinstance(delta, Refused):
                 return delta
-            return await _write_delta(engine, request, delta, reference, lease)
+            return await write_delta(engine, request, delta, reference, lease)
 
 
 async def _put_first(engine: Engine, request: PutRequest, space: str) -> PutResult | Refused | None:
@@ -252,11 +254,9 @@ async def _put_first(engine: Engine, request: PutRequest, space: str) -> PutResu
     ):
         if lease is None:
             raise changed(request.source.name, f"it had {size:,} bytes when the put began, now more")
-        reference_key = keys.reference_key(space)
-        if not await _keeps(engine, request, lease.size, "IfNoneMatch"):
-            reference_key = keys.addressed_reference_key(space, lease.sha256)
-            if not keys.fits(reference_key):
-                return Refused("the key of its reference would be too long")
+        reference_key = await new_reference_key(engine, request, space, lease)
+        if not keys.fits(reference_key):
+            return Refused("the key of its reference would be too long")
         async with Spool() as spool:
             own = replace(
                 request, source=Source(lambda: lease.chunks(), lease.size, rereadable=True, name=request.source.name)
@@ -269,19 +269,26 @@ async def _put_first(engine: Engine, request: PutRequest, space: str) -> PutResu
 
             async def create() -> None:
                 nonlocal reference
-                reference = await _create_reference(engine, request, reference_key, lease)
+                reference = await create_reference(engine, request, reference_key, lease)
 
             await concurrently(create, lambda: engine.cache.keep(lease))
             if reference is None:
                 return None  # somebody else's came first
-            result = await _write_delta(engine, request, delta, reference, lease)
+            result = await write_delta(engine, request, delta, reference, lease)
             if not isinstance(result, PutResult):
                 return result
             stored = lease.size + delta.spool.size
             return replace(result, operation="create_reference", stored_size=stored, ratio=0.0)
 
 
-async def _create_reference(engine: Engine, request: PutRequest, key: str, lease: Lease) -> Reference | None:
+async def new_reference_key(engine: Engine, request: PutRequest, space: str, lease: Lease) -> str:
+    """The key under which no race can replace a new reference by another one. It may be too long."""
+    if await keeps(engine, request, lease.size, "IfNoneMatch"):
+        return keys.reference_key(space)
+    return keys.addressed_reference_key(space, lease.sha256)
+
+
+async def create_reference(engine: Engine, request: PutRequest, key: str, lease: Lease) -> Reference | None:
     """Create a reference from a lease; None if there is one already."""
     # A key that names its content needs no condition, and is used where none is kept.
     condition = {} if keys.is_addressed(key) else {"IfNoneMatch": "*"}
@@ -302,28 +309,15 @@ async def _create_reference(engine: Engine, request: PutRequest, key: str, lease
     return Reference(request.bucket, key, lease.sha256, lease.size, encryption_of(response))
 
 
-async def _write_delta(
-    engine: Engine, request: PutRequest, delta: Delta, reference: Reference, lease: Lease
+async def write_delta(
+    engine: Engine, request: PutRequest, delta: Delta, reference: Reference, lease: Lease | None
 ) -> PutResult | Refused:
-    """Write the delta form, then make sure of its reference."""
+    """Write the delta form, then make sure of its reference, which a lease is needed for only if that has gone."""
     request.progress("sending", delta.size)
     response = await _send_delta(engine, request, delta, delta.metadata, {})
-    access = access_only(request.arguments)
-    while True:
-        now, exists = await engine.reference(request.bucket, reference.key, access)
-        if now is not None and now.sha256 == reference.sha256:
-            if not _goes_first(now, response):
-                break
-            if (renewed := await _renew(engine, now, access)) is None:
-                continue  # it went meanwhile
-            if not _goes_first(renewed, response):
-                break
-            return Refused("a lifecycle rule would take the deltaspace's reference first")
-        if exists:
-            reference = await _keep_addressed(engine, request, delta, reference, lease, response)
-            break
-        if await _create_reference(engine, request, reference.key, lease) is not None:
-            break
+    secured = await _secured(engine, request, delta, reference, lease, response)
+    if isinstance(secured, Refused):
+        return secured
     response.pop("ChecksumType", None)
     response = {name: value for name, value in response.items() if not name.startswith("Checksum")}
     return PutResult(
@@ -333,8 +327,41 @@ async def _write_delta(
         delta.spool.size,
         delta.sha256,
         delta.ratio,
-        reference.key,
+        secured.key,
     )
+
+
+async def _secured(
+    engine: Engine, request: PutRequest, delta: Delta, reference: Reference, lease: Lease | None, written: Response
+) -> Reference | Refused:
+    """The reference of a delta that has been written, now certainly there.
+
+    The delta is not made again, whatever is found: the object may have been deleted or put by others since it was
+    written, and would come back for a second time.
+    """
+    access, stored_key = access_only(request.arguments), keys.delta_key(request.key)
+    while True:
+        now, exists = await engine.reference(request.bucket, reference.key, access)
+        if now is not None and now.sha256 == reference.sha256:
+            if not _goes_first(now, written):
+                return now
+            if (renewed := await _renew(engine, now, access)) is None:
+                continue  # it went meanwhile
+            if not _goes_first(renewed, written):
+                return renewed
+            return Refused("a lifecycle rule would take the deltaspace's reference first")
+        if lease is None:
+            # A moved delta's. Whoever dropped it has left it in the trash.
+            metadata = meta.DeltaMetadata.parse(delta.metadata, stored_key, request.bucket)
+            try:
+                async with leased(engine, request.bucket, stored_key, metadata, written["ETag"], access) as found:
+                    return await _secured(engine, request, delta, reference, found, written)
+            except StorageIOError:
+                return reference  # another put or delete has come after this one
+        if exists:
+            return await _keep_addressed(engine, request, delta, reference, lease, written)
+        if (created := await create_reference(engine, request, reference.key, lease)) is not None:
+            return created
 
 
 async def _send_delta(
@@ -354,16 +381,12 @@ async def _send_delta(
 async def _keep_addressed(
     engine: Engine, request: PutRequest, delta: Delta, reference: Reference, lease: Lease, written: Response
 ) -> Reference:
-    """The reference of a delta that has been written, kept under its digest because another has taken its place.
-
-    The delta is not made again: the object may have been deleted or put by others since it was written, and would come
-    back for a second time.
-    """
+    """The reference of a delta that has been written, kept under its digest because another has taken its place."""
     key = keys.addressed_reference_key(keys.reference_space(reference.key), reference.sha256)
     if not keys.fits(key):
         return reference  # the trash has it, too
-    await _create_reference(engine, request, key, lease)
-    if await _keeps(engine, request, delta.spool.size, "IfMatch"):
+    await create_reference(engine, request, key, lease)
+    if await keeps(engine, request, delta.spool.size, "IfMatch"):
         # So that the original finds it; the same bytes, and only if the object is still this one.
         metadata = {**delta.metadata, "dg-ref-key": meta.ascii_only(key)}
         own = {"IfMatch": written["ETag"]}
@@ -387,7 +410,9 @@ async def _renew(engine: Engine, reference: Reference, access: Mapping[str, Any]
     kept: Response = {name: head[name] for name in ("Metadata", "ContentType", "StorageClass") if name in head}
     pinned = {"CopySourceIfMatch": head["ETag"], "MetadataDirective": "REPLACE"}
     try:
-        await engine.store.copy(bucket, key, bucket, key, {**access, **kept, **encryption_arguments(head), **pinned})
+        await engine.store.copy(
+            bucket, key, {"Bucket": bucket, "Key": key}, {**access, **kept, **encryption_arguments(head), **pinned}
+        )
     except (PreconditionFailedError, NotFoundError):
         return None
     except StorageIOError as error:
@@ -399,29 +424,28 @@ async def _renew(engine: Engine, reference: Reference, access: Mapping[str, Any]
 async def _put_plain(engine: Engine, request: PutRequest, refused: Refused) -> PutResult:
     """Plain form. An older delta form is removed afterwards, if it is still the one that was seen before."""
     bucket, key, source, access = request.bucket, request.key, request.source, access_only(request.arguments)
-    delta_key, space = keys.delta_key(key), keys.deltaspace(key)
-    delta = await engine.store.head(bucket, delta_key, access) if keys.fits(delta_key) else None
-    if delta is not None and not meta.is_delta(delta.get("Metadata", {})):
-        delta = None  # somebody else's object under a reserved name
+    delta = await delta_beside(engine, bucket, key, access)
     if delta is not None and request.arguments.get("IfNoneMatch"):
         raise _unmet(request)
-    sha256, size = "", source.size
+    size = source.size
     if (size is None or size > LARGEST_SINGLE_PUT) and (unchecked := _other_checksums(request)):
         raise InvalidRequestError(
             f"cannot put {where(bucket, key)}: {unchecked[0]} cannot be checked for a body that is sent in parts. "
             "Give ChecksumSHA256."
         )
     metadata = dict(request.metadata)
-    if source.rereadable:
+    if source.rereadable and source.sha256 is None:
         digest = await digest_of(source)
         sha256, size = await digest.hexdigest(), digest.size
+        chunks = same_again(source, sha256, size)
+    else:
+        sha256, chunks = source.sha256 or "", source.open()
+    if sha256:
+        assert size is not None
         check_announced(request, sha256)
         ours = meta.plain_metadata(request.name, sha256, size, tool=engine.tool)
         # Ours are a convenience here; a user's metadata that fills the 2 KB goes first.
         metadata = ours | metadata if meta.fits(ours | metadata) else metadata
-        chunks = same_again(source, sha256, size)
-    else:
-        chunks = source.open()
     sent = Digest()
     response = await engine.store.put(
         bucket,
@@ -432,17 +456,31 @@ async def _put_plain(engine: Engine, request: PutRequest, refused: Refused) -> P
         sha256=sha256 or None,
         arguments=request.arguments,
     )
-    # Where it cannot be removed safely it stays, hidden.
-    if (
-        delta is not None
-        and await engine.conditions.keeps(bucket, space, "DeleteObject", "IfMatch", access)
-        and await engine.store.delete_if_unchanged(bucket, delta_key, delta["ETag"], access)
-    ):
-        await drop_unused(engine, bucket, space, access)
+    await remove_delta_beside(engine, bucket, key, delta, access)
     if not sha256:
         size, sha256 = sent.size, await sent.hexdigest()
     assert size is not None
     return PutResult(response, "upload_direct", size, size, sha256, refused.ratio, reason=refused.reason)
+
+
+async def delta_beside(engine: Engine, bucket: str, key: str, access: Response) -> Response | None:
+    """The delta form of a key, before its plain form is written: the one that may be removed afterwards."""
+    delta_key = keys.delta_key(key)
+    delta = await engine.store.head(bucket, delta_key, access) if keys.fits(delta_key) else None
+    if delta is not None and not meta.is_delta(delta.get("Metadata", {})):
+        return None  # somebody else's object under a reserved name
+    return delta
+
+
+async def remove_delta_beside(engine: Engine, bucket: str, key: str, delta: Response | None, access: Response) -> None:
+    """Remove what `delta_beside` found, if it is still the same; where that cannot be told it stays, hidden."""
+    space = keys.deltaspace(key)
+    if (
+        delta is not None
+        and await engine.conditions.keeps(bucket, space, "DeleteObject", "IfMatch", access)
+        and await engine.store.delete_if_unchanged(bucket, keys.delta_key(key), delta["ETag"], access)
+    ):
+        await drop_unused(engine, bucket, space, access)
 
 
 def _other_checksums(request: PutRequest) -> list[str]:

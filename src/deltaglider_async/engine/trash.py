@@ -104,7 +104,7 @@ async def _drop(engine: Engine, bucket: str, space: str, key: str, access: Argum
 async def _bury(engine: Engine, bucket: str, key: str, entry: str, head: Response, access: Arguments) -> bool:
     arguments = {**access, **encryption_arguments(head), "CopySourceIfMatch": head["ETag"]}
     try:
-        await engine.store.copy(bucket, key, bucket, entry, arguments)
+        await engine.store.copy(bucket, entry, {"Bucket": bucket, "Key": key}, arguments)
     except (NotFoundError, PreconditionFailedError):
         return False  # another drop was quicker
     return True

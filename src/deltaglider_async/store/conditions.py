@@ -23,12 +23,13 @@ from deltaglider_async.format import keys
 from deltaglider_async.store.errors import code_of, translated
 from deltaglider_async.store.s3 import Store
 
-Operation = Literal["PutObject", "CompleteMultipartUpload", "DeleteObject"]
-Condition = Literal["IfNoneMatch", "IfMatch"]
+Operation = Literal["PutObject", "CompleteMultipartUpload", "DeleteObject", "CopyObject", "UploadPartCopy"]
+Condition = Literal["IfNoneMatch", "IfMatch", "CopySourceIfMatch"]
 
 _log = logging.getLogger(__name__)
 
-_UNMET = {"IfNoneMatch": "*", "IfMatch": '"00000000000000000000000000000000"'}
+_NOBODYS = '"00000000000000000000000000000000"'
+_UNMET = {"IfNoneMatch": "*", "IfMatch": _NOBODYS, "CopySourceIfMatch": _NOBODYS}
 #: Answers of a service that has no such condition, or of a bucket in which we may not try.
 _CANNOT = frozenset({"NotImplemented", "501", "InvalidArgument", "InvalidRequest", "AccessDenied", "403", "Forbidden"})
 _SECONDS_FOR_CLEANING = 15
@@ -78,11 +79,10 @@ class Conditions:
             with translated("find out which conditions are kept, by", f"s3://{bucket}/{key}"):
                 try:
                     await self._call("PutObject", target, Body=io.BytesIO(b"probe"))
-                    if operation == "CompleteMultipartUpload":
-                        await self._complete(target, unmet)
+                    if operation in ("CompleteMultipartUpload", "UploadPartCopy"):
+                        await self._upload(operation, target, unmet)
                     else:
-                        body = {"Body": io.BytesIO(b"probe")} if operation == "PutObject" else {}
-                        await self._call(operation, target, **unmet, **body)
+                        await self._call(operation, target, **unmet, **_more(operation, target))
                 finally:
                     with anyio.move_on_after(_SECONDS_FOR_CLEANING, shield=True):
                         await self._clean_up("DeleteObject", target)
@@ -94,17 +94,22 @@ class Conditions:
             raise
         return False
 
-    async def _complete(self, target: Mapping[str, Any], unmet: Mapping[str, Any]) -> None:
+    async def _upload(self, operation: Operation, target: Mapping[str, Any], unmet: Mapping[str, Any]) -> None:
         upload = await self._call("CreateMultipartUpload", target)
         target = {**target, "UploadId": upload["UploadId"]}
+        completed = False
         try:
-            part = await self._call("UploadPart", target, PartNumber=1, Body=io.BytesIO(b"probe"))
-            parts = {"Parts": [{"PartNumber": 1, "ETag": part["ETag"]}]}
-            await self._call("CompleteMultipartUpload", target, MultipartUpload=parts, **unmet)
-        except BaseException:
-            with anyio.move_on_after(_SECONDS_FOR_CLEANING, shield=True):
-                await self._clean_up("AbortMultipartUpload", target)
-            raise
+            if operation == "UploadPartCopy":
+                await self._call(operation, target, PartNumber=1, **unmet, **_more(operation, target))
+            else:
+                part = await self._call("UploadPart", target, PartNumber=1, Body=io.BytesIO(b"probe"))
+                parts = {"Parts": [{"PartNumber": 1, "ETag": part["ETag"]}]}
+                await self._call("CompleteMultipartUpload", target, MultipartUpload=parts, **unmet)
+                completed = True
+        finally:
+            if not completed:
+                with anyio.move_on_after(_SECONDS_FOR_CLEANING, shield=True):
+                    await self._clean_up("AbortMultipartUpload", target)
 
     async def _clean_up(self, operation: str, target: Mapping[str, Any]) -> None:
         try:
@@ -115,3 +120,14 @@ class Conditions:
     async def _call(self, operation: str, target: Mapping[str, Any], **arguments: Any) -> Any:
         s3 = self._store.s3
         return await getattr(s3, xform_name(operation))(**self._store.accepted(operation, {**target, **arguments}))
+
+
+def _more(operation: Operation, target: Mapping[str, Any]) -> dict[str, Any]:
+    """What an operation needs besides its target. A copy is one of the probe onto itself."""
+    if operation == "PutObject":
+        return {"Body": io.BytesIO(b"probe")}
+    if operation in ("CopyObject", "UploadPartCopy"):
+        source = {"CopySource": {"Bucket": target["Bucket"], "Key": target["Key"]}}
+        # Onto itself it must change something, or is refused for that.
+        return source | ({"MetadataDirective": "REPLACE"} if operation == "CopyObject" else {})
+    return {}

@@ -6,14 +6,17 @@ import asyncio
 import io
 import logging
 import math
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import aclosing
+from datetime import datetime
 from types import MappingProxyType
 from typing import Any
+from urllib.parse import urlencode
 
 import aiohttp
 import anyio
 from botocore.exceptions import BotoCoreError, ClientError
+from botocore.utils import parse_to_aware_datetime
 
 from deltaglider_async.errors import InvalidRequestError, NotFoundError, PreconditionFailedError, StorageIOError
 from deltaglider_async.store.errors import code_of, is_missing_key, translated
@@ -26,10 +29,15 @@ _log = logging.getLogger(__name__)
 #: Up to here an object is sent as one PutObject. One request holds at most this much in memory.
 LARGEST_SINGLE_PUT = 16 * CHUNK
 _PART = 8 * CHUNK
+#: The service copies at most this much in one CopyObject (S3's limit), and so much in each part of a larger copy.
+LARGEST_SINGLE_COPY = 5 * 1024 * CHUNK
+_COPIED_PART = 512 * CHUNK
 #: S3's limit.
 _MOST_PARTS = 10_000
 #: Parts of one object that are sent at once; they bound memory together with the part size.
 _PARTS_AT_ONCE = 3
+#: Parts that the service copies at once; they take no memory here.
+_COPIES_AT_ONCE = 8
 _ABORT_SECONDS = 15
 
 #: The conditions on which the bucket protocol rests. Left out, a request would do what it must not.
@@ -38,6 +46,9 @@ _DECIDING = {
     "CompleteMultipartUpload": ("IfMatch", "IfNoneMatch"),
     "DeleteObject": ("IfMatch",),
 }
+
+#: What services answer to a call that they do not have.
+_NO_SUCH_CALL = frozenset({"NotImplemented", "501", "MethodNotAllowed", "405"})
 
 Response = dict[str, Any]
 Arguments = Mapping[str, Any]
@@ -129,18 +140,44 @@ class Store:
                         Body=io.BytesIO(first), **self.accepted("PutObject", arguments)
                     )
                     return response
-                return await self._put_parts(arguments, first, second, parts)
+                # A checksum of the whole says nothing about parts; S3 computes those of the parts itself.
+                arguments = {name: value for name, value in arguments.items() if not name.startswith("Checksum")}
+                return await self._in_parts(arguments, lambda upload: self._send_parts(upload, first, second, parts))
 
-    async def _put_parts(self, arguments: Response, first: bytes, second: bytes, rest: Chunks) -> Response:
-        # A checksum of the whole says nothing about parts; S3 computes those of the parts itself.
-        arguments = {name: value for name, value in arguments.items() if not name.startswith("Checksum")}
+    async def copy(self, bucket: str, key: str, source: Mapping[str, str], arguments: Arguments) -> Response:
+        """CopyObject by the service. `source` has `Bucket`, `Key` and perhaps `VersionId`; at most 5 GiB."""
+        with translated("copy", f"s3://{source['Bucket']}/{source['Key']} to s3://{bucket}/{key}"):
+            response: Response = await self.s3.copy_object(
+                Bucket=bucket, Key=key, CopySource=dict(source), **self.accepted("CopyObject", arguments)
+            )
+        return response
+
+    async def copy_parts(
+        self,
+        bucket: str,
+        key: str,
+        source: Mapping[str, str],
+        size: int,
+        arguments: Arguments,
+        copied: Callable[[int], None],
+    ) -> Response:
+        """The same in parts, for an object of any `size` (bytes). `copied` is told how many bytes are done.
+
+        Unlike CopyObject, this takes nothing over from the source: `arguments` give headers, `Metadata`, `Tagging`.
+        `CopySourceIfMatch` holds for each part, so that all are of one object.
+        """
+        arguments = {**arguments, "Bucket": bucket, "Key": key, "CopySource": dict(source)}
+        with translated("copy", f"s3://{source['Bucket']}/{source['Key']} to s3://{bucket}/{key}"):
+            return await self._in_parts(arguments, lambda upload: self._copy_ranges(upload, size, copied))
+
+    async def _in_parts(self, arguments: Response, send: Callable[[Response], Awaitable[list[Response]]]) -> Response:
         creating = asyncio.ensure_future(
             self.s3.create_multipart_upload(**self.accepted("CreateMultipartUpload", arguments))
         )
         try:
             # Not given up when this is cancelled: an upload whose id never arrived could not be aborted.
             arguments["UploadId"] = (await asyncio.shield(creating))["UploadId"]
-            parts = await self._send_parts(arguments, first, second, rest)
+            parts = await send(arguments)
             completed: Response = await self.s3.complete_multipart_upload(
                 **self.accepted("CompleteMultipartUpload", {**arguments, "MultipartUpload": {"Parts": parts}})
             )
@@ -176,9 +213,7 @@ class Store:
                 answer = await self.s3.upload_part(
                     Body=io.BytesIO(part), **self.accepted("UploadPart", {**arguments, "PartNumber": number})
                 )
-                checksums = {name: value for name, value in answer.items() if name.startswith("Checksum")}
-                checksums.pop("ChecksumType", None)
-                finished[number] = {"PartNumber": number, "ETag": answer["ETag"], **checksums}
+                finished[number] = _part(number, answer)
             finally:
                 free.release()
 
@@ -200,14 +235,42 @@ class Store:
             raise group.exceptions[0] from group
         return [finished[number] for number in sorted(finished)]
 
-    async def copy(self, bucket: str, key: str, to_bucket: str, to_key: str, arguments: Arguments = NONE) -> Response:
-        """CopyObject, within the service. Raises `PreconditionFailedError` where `CopySourceIf...` does not hold."""
-        source = {"Bucket": bucket, "Key": key}
-        with translated("copy", f"s3://{bucket}/{key}"):
-            response: Response = await self.s3.copy_object(
-                CopySource=source, Bucket=to_bucket, Key=to_key, **self.accepted("CopyObject", arguments)
-            )
-        return response
+    async def _copy_ranges(self, arguments: Response, size: int, copied: Callable[[int], None]) -> list[Response]:
+        finished: dict[int, Response] = {}
+        free = anyio.Semaphore(_COPIES_AT_ONCE)
+        step = max(_COPIED_PART, math.ceil(size / _MOST_PARTS))
+        done = 0
+
+        async def copy(number: int, start: int, stop: int) -> None:
+            nonlocal done
+            async with free:
+                asked = {**arguments, "PartNumber": number, "CopySourceRange": f"bytes={start}-{stop - 1}"}
+                answer = await self.s3.upload_part_copy(**self.accepted("UploadPartCopy", asked))
+            finished[number] = _part(number, answer["CopyPartResult"])
+            done += stop - start
+            copied(done)
+
+        try:
+            async with anyio.create_task_group() as tasks:
+                for number, start in enumerate(range(0, size, step), 1):
+                    tasks.start_soon(copy, number, start, min(size, start + step))
+        except BaseExceptionGroup as group:
+            # The others were cancelled by the first, or failed for the same reason.
+            raise group.exceptions[0] from group
+        return [finished[number] for number in sorted(finished)]
+
+    async def tags(self, bucket: str, key: str, arguments: Arguments = NONE) -> str:
+        """GetObjectTagging, as `Tagging` of a put spells it; empty too where the service has no tags."""
+        try:
+            with translated("read the tags of", f"s3://{bucket}/{key}"):
+                answer: Response = await self.s3.get_object_tagging(
+                    Bucket=bucket, Key=key, **self.accepted("GetObjectTagging", arguments)
+                )
+        except StorageIOError as error:
+            if code_of(error) in _NO_SUCH_CALL:
+                return ""
+            raise
+        return urlencode([(tag["Key"], tag["Value"]) for tag in answer["TagSet"]])
 
     async def delete(self, bucket: str, key: str, arguments: Arguments = NONE) -> Response:
         """DeleteObject; with `IfMatch` only if the ETag is still that one (raises `PreconditionFailedError`)."""
@@ -259,6 +322,19 @@ async def body_chunks(response: Response, where: str) -> Chunks:
             yield chunk
     finally:
         body.close()
+
+
+def instant(value: Any) -> datetime:
+    """A moment as boto3 takes it (`datetime`, text, seconds since 1970), aware of its time zone."""
+    moment: datetime = parse_to_aware_datetime(value)
+    return moment
+
+
+def _part(number: int, answer: Mapping[str, Any]) -> Response:
+    """A part as CompleteMultipartUpload wants it."""
+    checksums = {name: value for name, value in answer.items() if name.startswith("Checksum")}
+    checksums.pop("ChecksumType", None)
+    return {"PartNumber": number, "ETag": answer["ETag"], **checksums}
 
 
 def _part_size(size: int | None) -> int:

@@ -25,12 +25,16 @@ from deltaglider_async.streams.threads import in_thread
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Bytes to store. `size` is None where only reading tells; `rereadable` if `open` may be called again."""
+    """Bytes to store. `size` is None where only reading tells; `rereadable` if `open` may be called again.
+
+    `sha256` (hex) is known beforehand only where reading to the end raises if the bytes have another one.
+    """
 
     open: Callable[[], Chunks]
     size: int | None
     rereadable: bool
     name: str = "Body"
+    sha256: str | None = None
 
 
 async def make_source(body: Any, content_length: int | None = None) -> Source:
