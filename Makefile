@@ -10,7 +10,7 @@ DEMO_FOLDER = .demo
 PYTEST =
 
 .DEFAULT_GOAL = help
-.PHONY: help setup xdelta3 archivers demo test lint pytest format proofs torture test-lowest lock clean
+.PHONY: help setup xdelta3 archivers demo test lint pytest format proofs torture fuzz test-lowest lock clean
 
 help: ## what can be made
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name text; do \
@@ -47,6 +47,9 @@ proofs: setup ## the long forms of the tests
 
 torture: setup archivers ## the proofs at full length: schedules, faults, kills, mutations, cancellations; one table at the end
 	$(BIN)/python -m pytest tests/torture --torture --timeout 0 $(PYTEST)
+
+fuzz: $(STAMP) ## the readers of headers and metadata on 100,000 inputs each (FUZZ_EXAMPLES=...)
+	$(BIN)/python -m pytest tests/fuzz --hypothesis-profile fuzz --timeout 0 $(PYTEST)
 
 format: $(STAMP) ## put the code into its form
 	$(BIN)/ruff check --fix

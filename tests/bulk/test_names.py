@@ -53,6 +53,19 @@ def test_a_link_on_the_way_is_refused_and_nothing_created_behind_it(tmp_path: Pa
     assert not list(outside.iterdir())
 
 
+@pytest.mark.skipif(os.name != "posix", reason="POSIX has devices and pipes")
+def test_a_link_to_what_is_no_file_is_refused(tmp_path: Path) -> None:
+    """It would be written to, wherever it is."""
+    os.mkfifo(tmp_path / "pipe")
+    root = tmp_path / "root"
+    root.mkdir()
+    for name, target in (("null", Path("/dev/null")), ("pipe", tmp_path / "pipe")):
+        (root / name).symlink_to(target)
+        with pytest.raises(InvalidRequestError, match="symbolic link"):
+            prepare_place(root / name, root)
+        prepare_place(root / name, None)  # named by the user, not by a key
+
+
 def test_the_folder_itself_may_be_a_link(tmp_path: Path) -> None:
     (tmp_path / "real").mkdir()
     (tmp_path / "root").symlink_to(tmp_path / "real")

@@ -293,3 +293,25 @@ async def test_a_file_is_not_written_where_a_folder_or_a_link_is(
     assert len(failed) == 2
     assert not list(outside.iterdir())
     assert not list((root / "folder").iterdir())
+
+
+async def test_a_download_replaces_a_link_and_does_not_follow_it(s3_endpoint: str, bucket: str, tmp_path: Path) -> None:
+    outside, root = tmp_path / "outside", tmp_path / "root"
+    outside.mkdir()
+    root.mkdir()
+    (outside / "victim").write_bytes(b"untouched")
+    (root / "file").symlink_to(outside / "victim")
+    (root / "new").symlink_to(outside / "nothing")
+    (root / "folder").symlink_to(outside)
+    names = ("file", "new", "folder/file", "folder")
+    async with create_client(endpoint_url=s3_endpoint) as client:
+        for name in names:
+            await client.put_object(Bucket=bucket, Key=name, Body=b"content of " + name.encode())
+        downloads = [Download(bucket, name, root / name, root, 1, None) for name in names]
+        happened = await events(client, downloads)
+    assert sorted(type(event).__name__ for event in happened).count("Failed") == 2
+    assert (outside / "victim").read_bytes() == b"untouched"
+    assert [path.name for path in outside.iterdir()] == ["victim"]
+    for name in ("file", "new"):
+        assert not (root / name).is_symlink()
+        assert (root / name).read_bytes() == b"content of " + name.encode()

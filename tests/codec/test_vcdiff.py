@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from deltaglider_async.codec.vcdiff import LONGEST_HEADER, MAGIC, Header, read_header, with_application
+from deltaglider_async.codec.vcdiff import LONGEST_HEADER, MAGIC, PROGRAMS, Header, read_header, with_application
 from deltaglider_async.errors import DiffDecodeError
 
 START = MAGIC + b"\x00"
@@ -37,7 +37,10 @@ def test_anything_is_a_header_or_the_beginning_of_one_or_an_error(data: bytes) -
     assert found is None or isinstance(found, Header)
     if found is not None:
         assert found.application in data
-        assert isinstance(found.recompresses, bool)
+        try:
+            assert set(found.programs) <= set(PROGRAMS.values())
+        except DiffDecodeError as error:
+            assert "delta" in str(error)
 
 
 @given(st.binary(max_size=300), st.sampled_from([b"", b"\x01", b"\x02", b"\x10"]), st.binary(max_size=20))
@@ -104,22 +107,60 @@ def test_what_cannot_be_decoded_says_why(data: bytes, said: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("application", "recompresses"),
+    ("application", "programs"),
     [
-        (b"", False),
-        (b"nonce", False),
-        (b"target//source/", False),
-        (b"target/G/source/", True),
-        (b"target//source/G", True),
-        (b"target/B/source/B", True),
-        (b"target/", False),
-        (b"target/Y", True),
-        (b"/", False),
-        (b"////", False),
+        (b"", ()),
+        (b"nonce", ()),
+        (b"target//source/", ()),
+        (b"target/G/source/", ("gzip",)),
+        (b"target//source/G", ("gzip",)),
+        (b"target/B/source/Y", ("bzip2", "xz")),
+        (b"target/", ()),
+        (b"target/Z", ("compress",)),
+        (b"/", ()),
+        (b"///", ()),
+        (b"target/G/source", ()),  # of three parts xdelta3 takes none
+        (b"target\0/G/source/", ()),
+        (b"target/G\0/source/", ("gzip",)),
     ],
 )
-def test_a_header_asks_for_outside_programs_by_a_letter(application: bytes, recompresses: bool) -> None:
-    assert Header(application).recompresses == recompresses
+def test_a_header_asks_for_outside_programs_by_a_letter(application: bytes, programs: tuple[str, ...]) -> None:
+    assert Header(application).programs == programs
+
+
+@pytest.mark.parametrize("letters", [b"Q", b"g", b"GG", b" ", b"\xff", b"G "])
+def test_a_program_that_xdelta3_does_not_know_is_refused(letters: bytes) -> None:
+    for application in (b"target/%b" % letters, b"target/%b/source/" % letters, b"target/G/source/%b" % letters):
+        with pytest.raises(DiffDecodeError, match="does not know"):
+            _ = Header(application).programs
+
+
+@pytest.mark.parametrize("slashes", [4, 5, 100])
+def test_a_header_that_old_decoders_read_beyond_their_memory_is_refused(slashes: int) -> None:
+    with pytest.raises(DiffDecodeError, match="more parts"):
+        _ = Header(b"/" * slashes).programs
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, bytes]:
+    """A reference, and a delta against it that has an application header of one letter."""
+    folder = tmp_path_factory.mktemp("tiny")
+    (folder / "source").write_bytes(b"source" * 1000)
+    (folder / "target").write_bytes(b"source" * 999 + b"target")
+    command = ["xdelta3", "-e", "-c", "-D", "-S", "none", "-A=x", "-s", "source", "target"]
+    return folder / "source", subprocess.run(command, cwd=folder, check=True, capture_output=True).stdout
+
+
+def test_xdelta3_knows_the_programs_that_we_know_and_no_other(tiny: tuple[Path, bytes]) -> None:
+    source, delta = tiny
+    known = set()
+    for letter in (bytes([number]) for number in range(1, 256) if number != ord("/")):
+        hostile = delta[:5] + b"\x03t/" + letter + delta[7:]
+        command = ["xdelta3", "-d", "-c", "-D", "-s", str(source)]
+        said = subprocess.run(command, input=hostile, check=False, capture_output=True).stderr
+        if b"unrecognized external compression" not in said:
+            known.add(letter)
+    assert known == set(PROGRAMS)
 
 
 @pytest.mark.parametrize(

@@ -505,6 +505,7 @@ def folder(tmp_path: Path) -> Path:
 async def test_a_damaged_delta_is_never_a_wrong_object(both: Both, s3: S3Client, folder: Path) -> None:
     data, metadata = await raw(s3, both.bucket, "a/1.zip.delta")
     assert len(data) > 40_000
+    del metadata["dg-delta-size"]  # a wrong length would be refused before it is decoded
     choose = random.Random(6)
     damaged: dict[str, bytes] = {
         "empty": b"",
@@ -720,7 +721,7 @@ async def test_a_delta_that_expands_without_end_is_stopped(
         file.truncate(128 * MIB)
     bomb = await asyncio.to_thread(vcdiff, tmp_path / "base", tmp_path / "zeros", "-1", "-W", str(8 * MIB), "-A=x")
     assert len(bomb) < 10_000
-    metadata = (await raw(s3, both.bucket, "a/1.zip.delta"))[1]
+    metadata = (await raw(s3, both.bucket, "a/1.zip.delta"))[1] | {"dg-delta-size": str(len(bomb))}
     await put_raw(s3, both.bucket, "a/1.zip.delta", bomb, metadata)
     before = children()
     phases: list[int] = []
@@ -738,10 +739,42 @@ async def test_a_delta_that_expands_without_end_is_stopped(
 
 async def test_a_header_without_end_is_refused_before_it_is_read_to_its_end(both: Both, s3: S3Client) -> None:
     metadata = (await raw(s3, both.bucket, "a/1.zip.delta"))[1]
+    del metadata["dg-delta-size"]
     await put_raw(s3, both.bucket, "a/1.zip.delta", b"\xd6\xc3\xc4\x00\x04" + b"\x80" * (4 * MIB), metadata)
     with pytest.raises(DiffDecodeError) as refused:
         await read(both.client, both.bucket, both.delta)
     assert str(4 * MIB + 5) not in str(refused.value)  # "the delta ends after ... bytes"
+
+
+async def test_a_delta_of_another_length_than_recorded_is_refused(both: Both, s3: S3Client, folder: Path) -> None:
+    data, metadata = await raw(s3, both.bucket, "a/1.zip.delta")
+    for recorded in (len(data) - 1, len(data) + 1, 0):
+        wrong = {**metadata, "dg-delta-size": str(recorded)}
+        await put_raw(s3, both.bucket, "a/1.zip.delta", data, wrong)
+        error = await assert_never_wrong(both, folder, recorded)
+        assert isinstance(error, IntegrityMismatchError)
+        assert f"{len(data):,} bytes" in str(error)
+        assert f"s3://{both.bucket}/a/1.zip" in str(error)
+    # Not every old writer recorded it, and what is no number says nothing.
+    for unknown in ({}, {"dg-delta-size": "None"}):
+        without = {name: value for name, value in metadata.items() if name != "dg-delta-size"} | unknown
+        await put_raw(s3, both.bucket, "a/1.zip.delta", data, without)
+        assert await read(both.client, both.bucket, both.delta) == TARGET
+
+
+async def test_an_absurdly_large_delta_is_refused_before_it_is_read(
+    both: Both, s3: S3Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data, metadata = await raw(s3, both.bucket, "a/1.zip.delta")
+    metadata |= {"dg-delta-size": str(len(data) + 6 * MIB)}
+    await put_raw(s3, both.bucket, "a/1.zip.delta", data + content(4, 6 * MIB), metadata)
+
+    def unwanted(*_: Any) -> Any:
+        raise AssertionError("it was spooled")
+
+    monkeypatch.setattr("deltaglider_async.streams.spool.Spool.write", unwanted)
+    with pytest.raises(IntegrityMismatchError, match="absurd"):
+        await read(both.client, both.bucket, both.delta)
 
 
 @pytest.mark.parametrize("what", ["1.zip.delta", "1.bin", "reference.bin"])
@@ -978,3 +1011,25 @@ async def test_more_gets_than_connections_all_end(s3_endpoint: str, bucket: str)
                 for number in range(12):
                     tasks.start_soon(get, number)
     assert read == {number: version(content(1), number) for number in range(12)}
+
+
+async def test_a_recompressed_file_may_be_much_smaller_than_its_delta(
+    client: DeltaGliderClient, bucket: str, s3: S3Client, tmp_path: Path
+) -> None:
+    """Its delta is that of the content, which has little in common with the reference's and packs well."""
+
+    def make() -> tuple[bytes, bytes, bytes]:
+        choose = random.Random(9)
+        packed = []
+        for name, letters in (("0", b"01"), ("1", b"ab")):
+            (tmp_path / f"{name}.tar").write_bytes(bytes(choose.choices(letters, k=2 * MIB)))
+            command = ["bzip2", "-c", str(tmp_path / f"{name}.tar")]
+            packed.append(subprocess.run(command, check=True, capture_output=True).stdout)
+            (tmp_path / name).write_bytes(packed[-1])
+        return packed[0], packed[1], vcdiff(tmp_path / "0", tmp_path / "1", "-0", "-S", "none")
+
+    reference, target, delta = await asyncio.to_thread(make)
+    assert len(delta) > 2 * len(target) + MIB
+    await put_raw(s3, bucket, "gz/reference.bin", reference, {"dg-file-sha256": sha256(reference)})
+    await put_raw(s3, bucket, "gz/1.tar.gz.delta", delta, other_tools_metadata(delta, target, reference))
+    assert await read(client, bucket, "gz/1.tar.gz") == target

@@ -13,6 +13,7 @@ from deltaglider_async.errors import IntegrityMismatchError
 from deltaglider_async.streams import Chunks
 from deltaglider_async.streams.body import ObjectBody
 from deltaglider_async.streams.part_file import write_file
+from deltaglider_async.streams.threads import in_thread
 
 
 def body(*pieces: bytes, error: Exception | None = None) -> ObjectBody:
@@ -34,6 +35,23 @@ async def test_a_new_file_and_a_replaced_one(tmp_path: Path) -> None:
     assert path.read_bytes() == b"three"
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert [entry.name for entry in tmp_path.iterdir()] == ["file"]
+
+
+async def test_what_replaces_a_private_file_is_private_from_its_start(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.touch(0o600)
+    modes: list[int] = []
+
+    def look() -> None:
+        modes.extend(stat.S_IMODE(entry.stat().st_mode) for entry in tmp_path.iterdir())
+
+    async def watched() -> Chunks:
+        for _ in range(2):
+            yield b"secret"
+            await in_thread(look)
+
+    await write_file(path, ObjectBody(watched()))
+    assert modes == [0o600] * 4
 
 
 async def test_a_body_that_fails_changes_nothing(tmp_path: Path) -> None:

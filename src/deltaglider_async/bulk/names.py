@@ -56,7 +56,8 @@ def prepare_place(path: Path, root: Path | None) -> None:
     """Create the folders above `path`. Blocking: call it in a thread.
 
     Raises `InvalidRequestError` if a folder between `root` and `path` is a symbolic link, which could lead
-    anywhere; nothing is created then. Raises `OSError` where a folder cannot be created, or is where the file goes.
+    anywhere; nothing is created then. Also if `path` is a link to a device or a pipe, which would be written to: other
+    links are replaced. Raises `OSError` where a folder cannot be created, or is where the file goes.
     """
     if root is not None:
         folder = root
@@ -70,6 +71,10 @@ def prepare_place(path: Path, root: Path | None) -> None:
                 raise InvalidRequestError(
                     f"refused to write {path}: {folder} is a symbolic link that may lead outside of {root}"
                 )
+        if path.is_symlink() and path.exists() and not (path.is_file() or path.is_dir()):
+            raise InvalidRequestError(
+                f"refused to write {path}: it is a symbolic link to what is no file, and may lead outside of {root}"
+            )
     if path.is_dir():
         raise LocalIOError(errno.EISDIR, "cannot write a file, there is a folder of that name", str(path))
     path.parent.mkdir(parents=True, exist_ok=True)

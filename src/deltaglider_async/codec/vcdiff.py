@@ -15,6 +15,12 @@ LONGEST_HEADER = 8192
 _LONGEST_NUMBER = 10
 
 
+#: The outside programs that xdelta3 knows, by the letter that asks for them.
+PROGRAMS = {b"B": "bzip2", b"G": "gzip", b"Y": "xz", b"Z": "compress"}
+#: `target/letter/source/letter`. Versions before 3.0.9 write beyond the end of an array where there are more.
+_MOST_SLASHES = 3
+
+
 @dataclass(frozen=True, slots=True)
 class Header:
     """What a delta says of itself before its first window."""
@@ -22,14 +28,23 @@ class Header:
     application: bytes
 
     @property
-    def recompresses(self) -> bool:
-        """Whether decoding asks for outside programs, to decompress the reference or to recompress the result.
+    def programs(self) -> tuple[str, ...]:
+        """The outside programs that decoding starts, to decompress the reference or to recompress the result.
 
-        xdelta3 writes `target//source/` with the letter of a program after either name where it
-        decompressed that file before encoding.
+        xdelta3 writes `target//source/` with the letter of a program after either name where it decompressed
+        that file before encoding. It is read here as xdelta3 reads it: up to a NUL, and of two or four parts.
+        Raises `DiffDecodeError` for what xdelta3 never writes.
         """
-        parts = self.application.split(b"/")
-        return len(parts) >= 2 and any(parts[1::2])
+        parts = self.application.partition(b"\0")[0].split(b"/")
+        if len(parts) > _MOST_SLASHES + 1:
+            raise DiffDecodeError("the delta's application header has more parts than anything that xdelta3 writes")
+        letters = parts[1::2] if len(parts) in (2, 4) else []
+        if unknown := next((letter for letter in letters if letter and letter not in PROGRAMS), None):
+            raise DiffDecodeError(
+                f"the delta asks for the outside program {unknown[:20]!r}, which xdelta3 does not know. "
+                f"Known: {', '.join(f'{letter.decode()} ({name})' for letter, name in PROGRAMS.items())}"
+            )
+        return tuple(PROGRAMS[letter] for letter in letters if letter)
 
 
 def read_header(head: bytes) -> Header | None:

@@ -2,19 +2,33 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 from collections.abc import Sequence
 from contextlib import aclosing
 
 from deltaglider_async.codec import Reference
-from deltaglider_async.codec.process import ProcessFailedError, stream_through
-from deltaglider_async.codec.vcdiff import LONGEST_HEADER, read_header, with_application
+from deltaglider_async.codec.process import Limits, ProcessFailedError, stream_through
+from deltaglider_async.codec.vcdiff import LONGEST_HEADER, Header, read_header, with_application
 from deltaglider_async.errors import DiffDecodeError, DiffEncodeError
 from deltaglider_async.streams import CHUNK, Chunks
 
 #: Above this size of the reference, in bytes, level 1: twice as fast there, where indexing the reference is most of
 #: the work, for deltas about 2 % larger (docs/architecture.md, Talking to xdelta3).
 _LARGE = 64 * CHUNK
+#: CPU time that any decode may take, in seconds, and what it may take more for each MiB of its output. Decoding takes
+#: a few milliseconds for a MiB, or 50 where a delta gathers its output from all over the reference in tiny pieces;
+#: the rest is for machines that are much slower, and for the delta, of which there may be twice as much.
+CPU_FLOOR, _CPU_PER_MIB = 120, 2
+#: How much more where outside programs compress: what they work on may be many times as long as the output.
+_CPU_OF_PROGRAMS = 30
+#: Address space of a decoder, in bytes. The windows of honest deltas come with less than 100 MiB.
+MEMORY = 512 * CHUNK
+#: The same where outside programs compress, for each core: xz takes as many threads.
+_MEMORY_OF_PROGRAMS = 1024 * CHUNK
+#: `-B` of a decode: xdelta3 keeps that much of the reference, as 32 blocks. A copy from elsewhere reads a whole block,
+#: so that with the default of 64 MiB each copy of some bytes may read 2 MiB.
+_DECODER_WINDOW = CHUNK
 
 
 def level(reference_size: int) -> tuple[str, ...]:
@@ -45,16 +59,19 @@ async def encode(reference: Reference, body: Chunks, *, program: str = "xdelta3"
 async def decode(reference: Reference, delta: Chunks, size: int, *, program: str = "xdelta3") -> Chunks:
     """The body of a delta. `size` is the recorded size of the body in bytes; more output ends the decoder.
 
-    Raises `DiffDecodeError` for a delta that is damaged or was made against another reference (possibly after
-    some correct bytes), `CodecUnavailableError`, and what `delta` raises.
+    Raises `DiffDecodeError` for a delta that is damaged, was made against another reference (possibly after
+    some correct bytes) or takes more than any honest one, `CodecUnavailableError`, and what `delta` raises.
     """
     async with aclosing(delta):
-        head, recompresses = await _read_head(delta)
-        # -D and -R forbid outside programs, which only old deltas ask for (docs/bucket-format.md).
-        argv = (program, "-d", "-c", "-q", *(() if recompresses else ("-D", "-R")), "-s", reference.path)
+        head, header = await read_head(delta)
+        # -D and -R forbid outside programs, which only old deltas ask for (docs/bucket-format.md). A reference that
+        # is decompressed cannot be read at any place, so that xdelta3 must keep more of it.
+        options = () if header.programs else ("-D", "-R", "-B", str(_DECODER_WINDOW))
+        argv, limits = (program, "-d", "-c", "-q", *options, "-s", reference.path), limits_of(header, size)
         produced = 0
         try:
-            async with aclosing(stream_through(argv, _inherited(reference), _resume(head, delta))) as body:
+            chunks = stream_through(argv, _inherited(reference), resume(head, delta), limits)
+            async with aclosing(chunks) as body:
                 async for chunk in body:
                     produced += len(chunk)
                     if produced > size:
@@ -71,8 +88,8 @@ async def renewed(delta: Chunks) -> Chunks:
     those are told by the file names in it.
     """
     async with aclosing(delta):
-        head, recompresses = await _read_head(delta)
-        if recompresses:
+        head, header = await read_head(delta)
+        if header.programs:
             raise DiffDecodeError("the delta asks for outside programs when it is decoded")
         yield with_application(head, _nonce().encode())
         async for chunk in delta:
@@ -83,20 +100,39 @@ def _nonce() -> str:
     return secrets.token_hex(8)
 
 
-async def _read_head(delta: Chunks) -> tuple[bytes, bool]:
+def limits_of(header: Header, size: int) -> Limits:
+    """What a decode to `size` bytes may use."""
+    cpu = CPU_FLOOR + _CPU_PER_MIB * (size // CHUNK)
+    if not header.programs:
+        return Limits(cpu, MEMORY)
+    return Limits(_CPU_OF_PROGRAMS * cpu, _MEMORY_OF_PROGRAMS * (os.cpu_count() or 1))
+
+
+def largest_delta(header: Header, size: int) -> int | None:
+    """Bytes beyond which no delta of `size` bytes is honest; None where there is no such number.
+
+    Where the content was decompressed first, `size` is that of the compressed file, and says nothing.
+    """
+    return None if header.programs else 2 * size + CHUNK
+
+
+async def read_head(delta: Chunks) -> tuple[bytes, Header]:
+    """What had to be read of a delta to know its header, and the header. `resume` gives the whole delta again."""
     head = b""
     async for chunk in delta:
         head += chunk
         header = read_header(head[: LONGEST_HEADER + 16])
         if header is not None:
-            return head, header.recompresses
+            return head, header
     raise DiffDecodeError(f"the delta ends after {len(head)} bytes, within its header")
 
 
-async def _resume(head: bytes, rest: Chunks) -> Chunks:
-    yield head
-    async for chunk in rest:
-        yield chunk
+async def resume(head: bytes, rest: Chunks) -> Chunks:
+    """The chunks of a delta whose head was read."""
+    async with aclosing(rest):
+        yield head
+        async for chunk in rest:
+            yield chunk
 
 
 def _inherited(reference: Reference) -> Sequence[int]:

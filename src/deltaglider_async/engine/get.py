@@ -12,9 +12,15 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
 
+from deltaglider_async.codec import xdelta
 from deltaglider_async.engine.core import Engine, Response, where
 from deltaglider_async.engine.references import leased
-from deltaglider_async.errors import CodecUnavailableError, DiffDecodeError, InvalidRequestError
+from deltaglider_async.errors import (
+    CodecUnavailableError,
+    DiffDecodeError,
+    IntegrityMismatchError,
+    InvalidRequestError,
+)
 from deltaglider_async.format import keys
 from deltaglider_async.format import metadata as meta
 from deltaglider_async.store.errors import service_error
@@ -27,7 +33,8 @@ from deltaglider_async.streams.reported import reported
 from deltaglider_async.streams.spool import Spool
 from deltaglider_async.types import Progress
 
-_RANGE = re.compile(r"bytes=(?:(\d+)-(\d*)|-(\d+))")
+#: Python does not read numbers of more than 4,300 digits, and reads digits that are not ASCII.
+_RANGE = re.compile(r"bytes=(?:([0-9]{1,4000})-([0-9]{0,4000})|-([0-9]{1,4000}))")
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +157,7 @@ async def decoded(engine: Engine, found: Found, name: str, arguments: Mapping[st
     async with Spool() as stored:
         # Whole, first: whoever waits for a reference must not hold a connection of the pool that serves it.
         async with aclosing(body_chunks(found.response, name)) as received:
-            async for chunk in received:
+            async for chunk in await _plausible(found, delta, name, received):
                 await stored.write(chunk)
         etag = found.response["ETag"]
         async with leased(engine, found.bucket, found.stored_key, delta, etag, arguments, progress) as lease:
@@ -164,6 +171,27 @@ async def decoded(engine: Engine, found: Found, name: str, arguments: Mapping[st
                         yield chunk
             except DiffDecodeError as error:
                 raise type(error)(f"cannot read {name}: {error}") from error
+
+
+async def _plausible(found: Found, delta: meta.DeltaMetadata, name: str, received: Chunks) -> Chunks:
+    """The stored bytes of a delta, of which only the header was read.
+
+    Raises `IntegrityMismatchError` where they cannot be a delta of what its metadata describes, and
+    `DiffDecodeError` where they are none that may be decoded.
+    """
+    size = found.stored_size
+    if delta.delta_size not in (None, size):
+        reason = f"it has {size:,} bytes, but {delta.delta_size:,} were recorded when it was put"
+    else:
+        try:
+            head, header = await xdelta.read_head(received)
+        except DiffDecodeError as error:
+            raise DiffDecodeError(f"cannot read {name}: {error}") from error
+        largest = xdelta.largest_delta(header, delta.file_size)
+        if largest is None or size <= largest:
+            return xdelta.resume(head, received)
+        reason = f"its delta has {size:,} bytes, which is absurd for a file of the recorded {delta.file_size:,}"
+    raise IntegrityMismatchError(f"cannot read {name}: {reason}. The stored object is damaged.")
 
 
 def parse_range(asked: str, size: int, name: str) -> tuple[int, int] | None:

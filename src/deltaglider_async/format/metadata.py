@@ -26,6 +26,8 @@ _FIELDS = (
     "delta-size", "delta-cmd", "note", "codec", "compression", "source-name", "md5",
 )  # fmt: skip
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+#: The largest position in a file.
+_LARGEST = (1 << 63) - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,36 +82,39 @@ class DeltaMetadata:
                 raise malformed(name)
             return value
 
-        size = field(metadata, "file-size") or ""
-        if not (size.isascii() and size.isdigit()):
+        if (size := _number(field(metadata, "file-size"))) is None:
             raise malformed("file-size")
-        delta_size = field(metadata, "delta-size") or ""
         return cls(
             file_sha256=digest("file-sha256"),
-            file_size=int(size),
+            file_size=size,
             ref_key=_resolve_reference(metadata, stored_key),
             ref_sha256=digest("ref-sha256"),
             original_name=field(metadata, "original-name") or "",
-            delta_size=int(delta_size) if delta_size.isascii() and delta_size.isdigit() else None,
+            delta_size=_number(field(metadata, "delta-size")),
             delta_cmd=field(metadata, "delta-cmd") or "",
             note=field(metadata, "note") or "",
             codec=field(metadata, "codec") or "",
         )
 
 
+def _number(text: str | None) -> int | None:
+    """A size in bytes that a file can have. Python itself refuses to read a number of thousands of digits."""
+    if text is None or not (text.isascii() and text.isdigit()) or len(text.lstrip("0")) > len(str(_LARGEST)):
+        return None
+    return size if (size := int(text.lstrip("0") or "0")) <= _LARGEST else None
+
+
 def _resolve_reference(metadata: Mapping[str, str], stored_key: str) -> str:
     """`dg-ref-key` is the full key; the proxy's `dg-ref-path` is relative to the delta's folder."""
     space = keys.deltaspace(stored_key)
-    relative = field(metadata, "ref-path")
+    relative, ref_key = field(metadata, "ref-path"), field(metadata, "ref-key")
     if relative:
-        return f"{space}/{relative}" if space else relative
-    ref_key = field(metadata, "ref-key")
+        ref_key = f"{space}/{relative}" if space else relative
     # The key of a deltaspace that is not ASCII cannot be spelled in metadata; its reference is the delta's neighbour.
-    return (
-        ref_key
-        if ref_key and ref_key.isascii() and keys.fits(ref_key) and "%" not in ref_key
-        else keys.reference_key(space)
-    )
+    elif not (ref_key and ref_key.isascii() and "%" not in ref_key):
+        ref_key = keys.reference_key(space)
+    # Bytes of a header that are no text come as characters that no key can have.
+    return ref_key if ref_key.isprintable() and keys.fits(ref_key) else keys.reference_key(space)
 
 
 def is_delta(metadata: Mapping[str, str]) -> bool:

@@ -77,8 +77,14 @@ class _PartFile:
         self._file: IO[bytes] | None = None
 
     def open(self) -> None:
-        """Its own attempt at the name: never follows or overwrites what somebody else left there."""
-        self._file = self._part.open("xb")
+        """Its own attempt at the name: never follows or overwrites what somebody else left there.
+
+        From the start nobody may read it who may not read the older file.
+        """
+        mode = 0o666
+        with suppress(FileNotFoundError):
+            mode &= stat.S_IMODE(self._path.stat().st_mode)
+        self._file = open(self._part, "xb", opener=lambda name, flags: os.open(name, flags, mode))  # noqa: SIM115
 
     def write(self, chunk: bytes) -> None:
         assert self._file is not None
