@@ -29,13 +29,14 @@ if TYPE_CHECKING:
     )
     from deltaglider_async.session import create_client
     from deltaglider_async.settings import Settings
-    from deltaglider_async.types import BucketStats, UploadSummary, VerifyResult
+    from deltaglider_async.types import BucketStats, Finding, UploadSummary, VerifyResult
 
 _HOME = {
     "DeltaGliderClient": "client",
     "create_client": "session",
     "Settings": "settings",
     "BucketStats": "types",
+    "Finding": "types",
     "UploadSummary": "types",
     "VerifyResult": "types",
 }
@@ -50,6 +51,7 @@ __all__ = [
     "DeltaGliderError",
     "DiffDecodeError",
     "DiffEncodeError",
+    "Finding",
     "IntegrityMismatchError",
     "InvalidRequestError",
     "LocalIOError",

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import aclosing
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
-from deltaglider_async.engine import copy, delete, get, put, stats
+from deltaglider_async.engine import copy, delete, fsck, gc, get, put, stats
 from deltaglider_async.engine.copy_source import CopyRequest, parse_source
 from deltaglider_async.engine.core import Engine, Response, access_only, where
 from deltaglider_async.engine.encode import PutRequest
@@ -37,7 +38,7 @@ from deltaglider_async.streams.digest import Digest
 from deltaglider_async.streams.part_file import write_file
 from deltaglider_async.streams.source import make_source
 from deltaglider_async.streams.threads import in_thread
-from deltaglider_async.types import BucketStats, Progress, StatsMode, UploadSummary, VerifyResult
+from deltaglider_async.types import BucketStats, Finding, Progress, StatsMode, UploadSummary, VerifyResult
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -480,6 +481,82 @@ class DeltaGliderClient:
             raise InvalidRequestError(f"mode is {mode!r}. Accepted: quick, sampled, detailed.")
         return await stats.bucket_stats(self._engine, bucket, prefix, mode, progress)
 
+    def fsck(
+        self,
+        bucket: str,
+        *,
+        prefix: str = "",
+        repair: bool = False,
+        read_data: bool = False,
+        exclusive: bool = False,
+        progress: Callable[[int], None] = lambda objects: None,
+        **arguments: Any,
+    ) -> AsyncGenerator[Finding, None]:
+        """Check a bucket, or a folder of it, and yield what is wrong, as it is found.
+
+        Sends LISTs, and a HEAD for each delta and each reference. `read_data` also reads everything whose SHA-256 is
+        known, as a get does. `repair` writes references back where deltas find them, and removes waste that is older
+        than a day by the service's clock; never anything of which it is not certain that nothing uses it. Safe while
+        other clients of this protocol write, except `exclusive`: nobody else may write there until this is over. Then
+        younger waste goes too, and endpoints that ignore `IfMatch` of a delete may be cleaned, which is left out
+        otherwise. `prefix` is a folder, with or without `/` at its end; `progress` gets the number of stored objects
+        seen. `RequestPayer` and `ExpectedBucketOwner` as in boto3.
+
+        Nothing is wrong if no finding has severity `error` or `waste` without being `repaired`. Raises `NotFoundError`
+        (no such bucket), `StorageIOError`, `CodecUnavailableError` (no xdelta3 to read with).
+
+            async with aclosing(client.fsck("releases", prefix="app/")) as findings:
+                async for finding in findings:
+                    print(finding.severity, finding.kind, finding.key, finding.detail)
+        """
+        return fsck.fsck(
+            self._engine,
+            bucket,
+            _folder(prefix),
+            repair=repair,
+            read_data=read_data,
+            exclusive=exclusive,
+            progress=progress,
+            access=self._access(arguments),
+        )
+
+    def gc(
+        self,
+        bucket: str,
+        *,
+        prefix: str = "",
+        older_than: timedelta = gc.DAY,
+        exclusive: bool = False,
+        dry_run: bool = False,
+        progress: Callable[[int], None] = lambda objects: None,
+        **arguments: Any,
+    ) -> AsyncGenerator[Finding, None]:
+        """Remove from a bucket, or a folder of it, what is provably of no use; yield it as it goes.
+
+        Leftover deltas, dropped references, temporary copies, trial writes and unfinished multipart uploads of the
+        format's own names, older than `older_than` by the service's clock; references without deltas are moved to the
+        trash, and removed from there by a later call. A dropped reference that deltas miss is restored. `dry_run`
+        tells, and changes nothing. Safe while other clients of this protocol write, except `exclusive`: nobody else may
+        write there until this is over. Only then `older_than` may be less than a day, and endpoints that ignore
+        `IfMatch` of a delete may be cleaned. `prefix`, `progress` and `arguments` as for `fsck`.
+
+        Raises `InvalidRequestError` where it would not be safe, before anything is removed, `NotFoundError` (no such
+        bucket), `StorageIOError`.
+
+            async with aclosing(client.gc("releases")) as findings:
+                removed = [finding.key async for finding in findings if finding.repaired]
+        """
+        return gc.gc(
+            self._engine,
+            bucket,
+            _folder(prefix),
+            older_than=older_than,
+            exclusive=exclusive,
+            dry_run=dry_run,
+            progress=progress,
+            access=self._access(arguments),
+        )
+
     async def clear_cache(self) -> None:
         """Forget all cached references. Operations that use them go on."""
         await self._engine.cache.clear()
@@ -492,12 +569,23 @@ class DeltaGliderClient:
             raise InvalidRequestError(f"{where(bucket, key)} is no reference: its metadata has no SHA-256.")
         await self._engine.cache.evict(sha256)
 
+    def _access(self, arguments: Mapping[str, Any]) -> Response:
+        access = access_only(arguments)
+        for name in arguments.keys() - access.keys():
+            raise InvalidRequestError(f"there is no argument {name!r}.")
+        return access
+
     def _check_arguments(self, operation: str, arguments: Mapping[str, Any]) -> None:
         """Raise for a misspelled argument: boto3 does, and one that is left out would be lost in silence."""
         known = self._engine.store.accepted(operation, arguments)
         for name, value in arguments.items():
             if name not in known and value is not None:
                 raise InvalidRequestError(f"{operation} has no argument {name!r}.")
+
+
+def _folder(prefix: str) -> str:
+    """A prefix that does not separate deltas from their reference."""
+    return prefix if not prefix or prefix.endswith("/") else f"{prefix}/"
 
 
 _STORED_AS = {

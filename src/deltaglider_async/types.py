@@ -14,6 +14,33 @@ from typing import Literal
 Operation = Literal["create_reference", "create_delta", "upload_direct", "copy_plain", "copy_delta", "copy_reference"]
 """`copy_plain` was done by the service; `copy_delta` moved a delta's bytes, `copy_reference` its reference's too."""
 StatsMode = Literal["quick", "sampled", "detailed"]
+Severity = Literal["error", "waste", "note"]
+FindingKind = Literal[
+    # errors
+    "missing-reference",
+    "reference-in-trash",
+    "different-reference",
+    "damaged-metadata",
+    "damaged-data",
+    "damaged-reference",
+    "archived-reference",
+    "reference-expires-first",
+    # waste
+    "leftover-delta",
+    "unused-reference",
+    "old-trash",
+    "expired-temporary",
+    "old-probe",
+    "unfinished-upload",
+    # notes
+    "recent-trash",
+    "recent-upload",
+    "reference-elsewhere",
+    "foreign-delta",
+    "foreign-reference",
+    "foreign-object",
+    "unchecked",
+]
 Phase = Literal["reading reference", "encoding", "sending", "receiving", "decoding"]
 
 #: Called with what is happening and how many bytes of the original are done (absolute; it goes back
@@ -87,3 +114,26 @@ class BucketStats:
     """References that no delta uses; not counted in any size."""
     orphaned_size: int = 0
     warnings: tuple[str, ...] = field(default=())
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something that `fsck` or `gc` found in a bucket. Size in bytes."""
+
+    kind: FindingKind
+    severity: Severity
+    """`error`: objects cannot be read, or will not be. `waste`: can be removed. `note`: neither."""
+    bucket: str
+    key: str
+    """Of the stored object that it is about, or of the place where one is missing; empty for the whole bucket."""
+    detail: str
+    advice: str = ""
+    """What to do; empty where there is nothing to do."""
+    size: int = 0
+    """What removing the object gives back; 0 for what is no waste."""
+    affected: tuple[str, ...] = ()
+    """Logical keys of objects that suffer from it, in order, 100 at most."""
+    affected_count: int = 0
+    """How many there are of them."""
+    repaired: bool = False
+    """Mended, or removed, by this call."""

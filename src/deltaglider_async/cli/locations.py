@@ -60,3 +60,8 @@ def parse_s3(text: str) -> InS3:
     if not isinstance(location, InS3):
         raise typer.BadParameter(f"{text!r} is no S3 URL. Expected: s3://bucket/key")
     return location
+
+
+def parse_bucket(text: str) -> InS3:
+    """The bucket, or the folder in one, that an argument names: `bucket`, `s3://bucket` or `s3://bucket/prefix`."""
+    return parse_s3(text if text[:5].lower() == "s3://" else f"s3://{text}")

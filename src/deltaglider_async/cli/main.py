@@ -13,6 +13,8 @@ import typer
 from deltaglider_async._version import __version__
 from deltaglider_async.cli.cp import cp
 from deltaglider_async.cli.demo import demo
+from deltaglider_async.cli.fsck import fsck
+from deltaglider_async.cli.gc import gc
 from deltaglider_async.cli.ls import ls
 from deltaglider_async.cli.options import Debug, OrderedFilters
 from deltaglider_async.cli.rm import rm
@@ -57,6 +59,8 @@ app.command("cp", cls=OrderedFilters, short_help="Copy files and objects.")(cp)
 app.command("ls", short_help="List buckets and objects.")(ls)
 app.command("rm", cls=OrderedFilters, short_help="Remove objects.")(rm)
 app.command("stats", short_help="Show what a bucket holds and saves.")(stats)
+app.command("fsck", short_help="Check what is stored, and mend it.")(fsck)
+app.command("gc", short_help="Remove what is of no use.")(gc)
 app.command("demo", short_help="Show what dg does, on this machine.")(demo)
 app.command("verify", short_help="Check that an object is what was put.")(verify)
 

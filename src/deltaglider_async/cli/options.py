@@ -33,6 +33,12 @@ DryRun = Annotated[bool, typer.Option("--dryrun", help="Print what would be done
 Concurrency = Annotated[
     int, typer.Option("--concurrency", metavar="N", min=1, max=1000, help="How many objects at once.")
 ]
+BucketOrFolder = Annotated[str, typer.Argument(metavar="BUCKET", help="bucket, s3://bucket or s3://bucket/prefix")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, an object per line.")]
+Exclusive = Annotated[
+    bool,
+    typer.Option("--exclusive", help="Nobody else writes there until this is over: waste of any age may be removed."),
+]
 NoDelta = Annotated[bool, typer.Option("--no-delta", help="Store whole files, whatever their names.")]
 MaxRatio = Annotated[
     float | None,

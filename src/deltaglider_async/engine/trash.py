@@ -131,11 +131,11 @@ async def restore(engine: Engine, bucket: str, entry: str, key: str, access: Arg
     sha256 = recorded_sha256(metadata, bare=True)
     operation: Operation = "CompleteMultipartUpload" if size > LARGEST_SINGLE_PUT else "PutObject"
     space = keys.reference_space(key)
-    if not keys.is_addressed(key) and not await engine.conditions.keeps(
-        bucket, space, operation, "IfNoneMatch", access
-    ):
-        key = keys.addressed_reference_key(space, sha256 or "")
-    condition = {} if keys.is_addressed(key) else {"IfNoneMatch": "*"}
+    # Such a key says what it holds, or is nobody else's.
+    own = keys.is_addressed(key) or keys.is_trash(key)
+    if not own and not await engine.conditions.keeps(bucket, space, operation, "IfNoneMatch", access):
+        key, own = keys.addressed_reference_key(space, sha256 or ""), True
+    condition = {} if own else {"IfNoneMatch": "*"}
     chunks = verified(body_chunks(response, name), size=size, sha256=sha256, name=name)
     try:
         await engine.store.put(

@@ -168,6 +168,15 @@ def field(metadata: Mapping[str, str], name: str) -> str | None:
     return next((lowered[key] for key in spellings if lowered.get(key)), None)
 
 
+def moment(text: str | None) -> datetime | None:
+    """A time as any writer spells it, `2026-01-02T03:04:05.6+00:00Z` among them; None for what is none."""
+    try:
+        found = datetime.fromisoformat(re.sub(r"([+-]\d\d:\d\d)Z$", r"\1", text or ""))
+    except ValueError:
+        return None
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
+
+
 def user_part(metadata: Mapping[str, str]) -> dict[str, str]:
     """The metadata without ours. Bare historical spellings count as ours only where an object has no `dg-` names."""
     user = {key.lower(): value for key, value in metadata.items()}

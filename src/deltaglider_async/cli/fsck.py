@@ -1,0 +1,56 @@
+"""`dg fsck`: whether everything that is stored can be read, and will be."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from deltaglider_async.cli.locations import parse_bucket
+from deltaglider_async.cli.options import AsJson, BucketOrFolder, Connection, EndpointUrl, Exclusive, Profile, Region
+from deltaglider_async.cli.run import run
+
+
+def fsck(
+    context: typer.Context,
+    url: BucketOrFolder,
+    repair: Annotated[bool, typer.Option("--repair", help="Mend what can be mended, remove what is waste.")] = False,
+    read_data: Annotated[bool, typer.Option("--read-data", help="Also read and decode everything.")] = False,
+    exclusive: Exclusive = False,
+    as_json: AsJson = False,
+    endpoint_url: EndpointUrl = None,
+    region: Region = None,
+    profile: Profile = None,
+) -> None:
+    """\b
+    Examples:
+      dg fsck s3://bucket
+      dg fsck s3://bucket/releases/ --repair
+      dg fsck bucket --read-data --json | jq 'select(.severity == "error")'
+
+    Find deltas whose reference is missing, damaged metadata, what clients that died left behind, and lifecycle rules
+    that would make objects unreadable. With --repair, no byte that anything needs is lost.
+
+    The exit code is 1 if there are errors or waste that were not dealt with.
+    """
+    connection = Connection(endpoint_url, region, profile)
+    place = parse_bucket(url)
+
+    from deltaglider_async.cli.findings import Report
+
+    report = Report(place, as_json=as_json, changes=repair)
+
+    async def work() -> int:
+        async with connection.client() as client:
+            found = client.fsck(
+                place.bucket,
+                prefix=place.folder,
+                repair=repair,
+                read_data=read_data,
+                exclusive=exclusive,
+                progress=report.count,
+            )
+            await report.follow(found)
+        return 1 if report.errors or report.waste else 0
+
+    run(context, work, so_far=lambda: str(report))

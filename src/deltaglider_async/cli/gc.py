@@ -1,0 +1,80 @@
+"""`dg gc`: what is of no use, to nothing."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from typing import Annotated
+
+import typer
+
+from deltaglider_async.cli.locations import parse_bucket
+from deltaglider_async.cli.options import (
+    AsJson,
+    BucketOrFolder,
+    Connection,
+    DryRun,
+    EndpointUrl,
+    Exclusive,
+    Profile,
+    Region,
+)
+from deltaglider_async.cli.run import run
+
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+
+
+def gc(
+    context: typer.Context,
+    url: BucketOrFolder,
+    older_than: Annotated[
+        str, typer.Option("--older-than", metavar="AGE", help="Leave what is younger: 12h, 1d, 2w. At least 1d.")
+    ] = "1d",
+    exclusive: Exclusive = False,
+    dryrun: DryRun = False,
+    as_json: AsJson = False,
+    endpoint_url: EndpointUrl = None,
+    region: Region = None,
+    profile: Profile = None,
+) -> None:
+    """\b
+    Examples:
+      dg gc s3://bucket --dryrun
+      dg gc s3://bucket/releases/ --older-than 2w
+      dg gc bucket --exclusive --older-than 0s
+
+    Remove what is provably of no use: leftover deltas, references without deltas (they stay in the trash for a day),
+    temporary copies, unfinished uploads of ours. Other clients may be writing meanwhile.
+
+    The exit code is 1 if something should have gone and could not.
+    """
+    connection = Connection(endpoint_url, region, profile)
+    place = parse_bucket(url)
+    age = parse_age(older_than)
+
+    from deltaglider_async.cli.findings import Report
+
+    report = Report(place, as_json=as_json, changes=not dryrun)
+
+    async def work() -> int:
+        async with connection.client() as client:
+            found = client.gc(
+                place.bucket,
+                prefix=place.folder,
+                older_than=age,
+                exclusive=exclusive,
+                dry_run=dryrun,
+                progress=report.count,
+            )
+            await report.follow(found)
+        return 1 if report.errors or (report.waste and not dryrun) else 0
+
+    run(context, work, so_far=lambda: str(report))
+
+
+def parse_age(text: str) -> timedelta:
+    """`90s`, `30m`, `12h`, `1d`, `2w`. Raises a usage error for anything else."""
+    match = re.fullmatch(r"(\d{1,6})([smhdw])", text)
+    if match is None:
+        raise typer.BadParameter(f"{text!r} is no age. Expected: a number and s, m, h, d or w, such as 12h.")
+    return timedelta(**{_UNITS[match[2]]: int(match[1])})
