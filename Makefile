@@ -10,7 +10,7 @@ DEMO_FOLDER = .demo
 PYTEST =
 
 .DEFAULT_GOAL = help
-.PHONY: help setup xdelta3 archivers demo test lint pytest format proofs torture fuzz test-lowest lock clean
+.PHONY: help setup xdelta3 archivers servers demo test lint pytest format proofs torture fuzz test-lowest lock clean
 
 help: ## what can be made
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name text; do \
@@ -28,6 +28,9 @@ xdelta3:
 archivers:
 	@tools/bootstrap.sh archivers
 
+servers:
+	@tools/bootstrap.sh servers
+
 demo: setup ## the main job, end to end, on a local S3 server
 	@$(BIN)/dg demo --folder $(DEMO_FOLDER)
 
@@ -39,13 +42,13 @@ lint: $(STAMP) ## style, types, and the direction of imports
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-pytest: setup archivers ## the tests alone
+pytest: setup archivers servers ## the tests alone
 	$(BIN)/python -m pytest $(PYTEST)
 
-proofs: setup ## the long forms of the tests
+proofs: setup archivers servers ## the long forms of the tests
 	$(BIN)/python -m pytest -m slow --timeout 0 $(PYTEST)
 
-torture: setup archivers ## the proofs at full length: schedules, faults, kills, mutations, cancellations; one table at the end
+torture: setup archivers servers ## the proofs at full length: schedules, faults, kills, mutations, cancellations; one table at the end
 	$(BIN)/python -m pytest tests/torture --torture --timeout 0 $(PYTEST)
 
 fuzz: $(STAMP) ## the readers of headers and metadata on 100,000 inputs each (FUZZ_EXAMPLES=...)
@@ -55,7 +58,7 @@ format: $(STAMP) ## put the code into its form
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-test-lowest: $(STAMP) xdelta3 ## the tests, on the oldest dependencies that pyproject.toml allows
+test-lowest: $(STAMP) xdelta3 archivers servers ## the tests, on the oldest dependencies that pyproject.toml allows
 	@tools/versions.sh lowest $(LOWEST)
 	$(LOWEST)/bin/python -m pytest $(PYTEST)
 
@@ -63,5 +66,5 @@ lock: $(STAMP) ## newer versions into requirements-dev.lock
 	@tools/versions.sh lock
 
 clean: ## remove everything that was made here
-	rm -rf .venv $(LOWEST) $(DEMO_FOLDER) build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .servers $(LOWEST) $(DEMO_FOLDER) build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -4,11 +4,6 @@ from __future__ import annotations
 
 import os
 import secrets
-import shutil
-import socket
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -21,14 +16,20 @@ from botocore.config import Config
 from botocore.session import Session
 
 from deltaglider_async.cli.local_server import local_s3
+from tests.real_servers import (  # noqa: F401, fixtures for every test
+    ACCESS_KEY,
+    SECRET_KEY,
+    conditional_endpoint,
+    ignorant_endpoint,
+    real_endpoint,
+    real_server,
+)
 from tests.tally import Tally
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
 
 REGION = "us-east-1"
-ACCESS_KEY = "local-access-key"
-SECRET_KEY = "local-secret-key"
 
 
 _TALLY = pytest.StashKey[Tally]()
@@ -110,29 +111,6 @@ def s3_endpoint() -> Iterator[str]:
     """URL of an S3 server (moto) that the whole run shares. It ignores some conditions, as real ones do."""
     with start_blocking_portal() as portal, portal.wrap_async_context_manager(local_s3()) as endpoint_url:
         yield endpoint_url
-
-
-@pytest.fixture(scope="session")
-def ignorant_endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """URL of a real S3 server (rclone's) that answers 200 to every condition and ignores it."""
-    folder = tmp_path_factory.mktemp("rclone")
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
-    command = [shutil.which("rclone", path=str(Path(sys.executable).parent)) or "rclone", "serve", "s3", str(folder)]
-    command += ["--addr", f"127.0.0.1:{port}", "--auth-key", f"{ACCESS_KEY},{SECRET_KEY}", "--config", os.devnull]
-    log = folder.parent / f"{folder.name}.log"
-    with log.open("wb") as output, subprocess.Popen(command, stderr=output, stdout=output) as server:
-        try:
-            while True:
-                try:
-                    socket.create_connection(("127.0.0.1", port), timeout=1).close()
-                    break
-                except OSError:
-                    assert server.poll() is None, log.read_text()
-                    time.sleep(0.05)
-            yield f"http://127.0.0.1:{port}"
-        finally:
-            server.kill()
 
 
 @pytest.fixture(scope="session")

@@ -1,9 +1,9 @@
-"""An S3 server that answers 200 to every condition and ignores it: rclone's."""
+"""Servers that keep some conditions, or all, or answer 200 to every one and ignore it, as rclone's does."""
 
 from __future__ import annotations
 
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 import anyio
 import pytest
@@ -13,6 +13,7 @@ from deltaglider_async.errors import InvalidRequestError
 from deltaglider_async.session import create_client
 from deltaglider_async.store.conditions import Condition, Operation
 from tests.engine.conftest import content, version
+from tests.real_servers import CONDITIONAL
 
 BASE = content(1)
 
@@ -59,6 +60,26 @@ async def test_what_an_endpoint_keeps_is_found_out(
         assert await names(other, bucket) == []
 
 
+#: MinIO has no If-Match on DeleteObject, and moto none on CompleteMultipartUpload.
+NOT_KEPT = {"minio": {("DeleteObject", "IfMatch")}, "moto": {("CompleteMultipartUpload", "IfMatch")}}
+
+
+@pytest.mark.parametrize("server", CONDITIONAL)
+async def test_what_a_real_server_keeps_is_found_out(real_server: Callable[[str], str], server: str) -> None:
+    questions: list[tuple[Operation, Condition]] = [
+        (operation, condition)
+        for operation in ("PutObject", "CompleteMultipartUpload", "DeleteObject")
+        for condition in ("IfNoneMatch", "IfMatch")
+        if (operation, condition) != ("DeleteObject", "IfNoneMatch")
+    ]
+    async with create_client(endpoint_url=real_server(server)) as client:
+        place = f"test-{secrets.token_hex(6)}"
+        await client.create_bucket(Bucket=place)
+        kept = {question for question in questions if await client._engine.conditions.keeps(place, "a", *question, {})}
+        assert kept == set(questions) - NOT_KEPT.get(server, set())
+        assert await names(client, place) == []
+
+
 async def test_references_go_under_their_digest(client: DeltaGliderClient, place: str) -> None:
     for number in range(3):
         put = await client.put_object(Bucket=place, Key=f"a/{number}.zip", Body=version(BASE, number))
@@ -85,21 +106,23 @@ async def test_a_reference_whose_key_metadata_cannot_spell_is_found_by_its_diges
             assert await read(other, place, f"ü/{number}.zip") == version(BASE, number)
 
 
-async def test_four_clients_put_first_files_at_once(
-    client: DeltaGliderClient, place: str, ignorant_endpoint: str
-) -> None:
+async def test_four_clients_put_first_files_at_once(real_endpoint: str) -> None:
+    place = f"test-{secrets.token_hex(6)}"
+
     async def put(who: int) -> None:
-        async with create_client(endpoint_url=ignorant_endpoint) as own:
+        async with create_client(endpoint_url=real_endpoint) as own:
             for folder in range(10):
                 body = version(content(folder), who)
                 await own.put_object(Bucket=place, Key=f"{folder}/{who}.zip", Body=body)
 
-    async with anyio.create_task_group() as tasks:
-        for who in range(4):
-            tasks.start_soon(put, who)
-    for folder in range(10):
-        for who in range(4):
-            assert await read(client, place, f"{folder}/{who}.zip") == version(content(folder), who)
+    async with create_client(endpoint_url=real_endpoint) as client:
+        await client.create_bucket(Bucket=place)
+        async with anyio.create_task_group() as tasks:
+            for who in range(4):
+                tasks.start_soon(put, who)
+        for folder in range(10):
+            for who in range(4):
+                assert await read(client, place, f"{folder}/{who}.zip") == version(content(folder), who)
 
 
 async def test_a_condition_that_would_be_ignored_is_refused(client: DeltaGliderClient, place: str) -> None:

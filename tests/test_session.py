@@ -366,6 +366,22 @@ async def test_the_callers_config_is_kept_and_ours_added(s3_endpoint: str) -> No
         assert client.meta.config.max_pool_connections == 64
 
 
+async def test_retries_are_set_as_for_boto3(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def retries(**arguments: Any) -> tuple[str, int]:
+        async with create_client(**arguments) as client:
+            chosen = client.meta.config.retries
+            return chosen["mode"], chosen["total_max_attempts"]
+
+    assert await retries() == ("standard", 5)
+    assert await retries(config=Config(retries={"mode": "adaptive", "total_max_attempts": 2})) == ("adaptive", 2)
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "3")
+    assert await retries() == ("standard", 3)
+    monkeypatch.setenv("AWS_RETRY_MODE", "legacy")
+    assert await retries() == ("legacy", 3)
+    monkeypatch.delenv("AWS_MAX_ATTEMPTS")
+    assert await retries() == ("legacy", 5)
+
+
 async def test_an_opening_that_fails_leaves_nothing_open(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("no folder")
     with pytest.raises(ConfigurationError, match="DG_CACHE_DIR"):

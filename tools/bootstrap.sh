@@ -3,6 +3,7 @@
 #
 #   tools/bootstrap.sh xdelta3   the xdelta3 program, from the system's packages
 #   tools/bootstrap.sh archivers bzip2 and xz, for the tests
+#   tools/bootstrap.sh servers   S3 servers for the tests, built with Go into .servers, where Go is installed
 #   tools/bootstrap.sh venv      .venv with the locked dependencies and this project (editable)
 #
 # System packages are installed as root or with `sudo -n`, never with a question. Where that is not
@@ -67,6 +68,44 @@ install_archivers() {
     have xz || install_package xz-utils xz xz xz || die "xz is missing. Install it and run this again."
 }
 
+# build_server NAME PACKAGE VERSION: a program written in Go into .servers, once for each version.
+build_server() {
+    program=.servers/$1
+    if [ -x "$program" ] && [ "$(cat "$program.version" 2>/dev/null)" = "$3" ]; then
+        return
+    fi
+    say "building $1 $3 with $(go version | cut -d' ' -f3): some minutes, this once"
+    # Under its name only when it is whole: another run may be building it too, or this one may be stopped.
+    fresh=$(mktemp -d "$PWD/.servers/$1.XXXXXX")
+    trap 'rm -rf "$fresh"; exit 1' HUP INT TERM
+    status=0
+    (
+        # Where the user has no such folders, downloads and objects go with this one; for that, modules are writable.
+        [ -d "$(go env GOMODCACHE 2>/dev/null)" ] || export GOPATH="$fresh/path"
+        [ -d "$(go env GOCACHE 2>/dev/null)" ] || export GOCACHE="$fresh/cache"
+        # At most two compilers at once: each may take a gigabyte.
+        export GOBIN="$fresh" GOFLAGS="${GOFLAGS:-} -modcacherw -buildvcs=false -p=2"
+        go install -trimpath -ldflags="-s -w" "$2@$3" </dev/null >"$fresh/log" 2>&1
+    ) || status=$?
+    if [ "$status" = 0 ]; then
+        mv -f "$fresh/$1" "$program"
+        printf '%s\n' "$3" >"$program.version"
+    else
+        tail -n 5 "$fresh/log" >&2
+        say "cannot build $1; the tests do without it"
+    fi
+    rm -rf "$fresh"
+    trap - HUP INT TERM
+}
+
+# Real servers beside moto's, with real races. Where they cannot be built, the names of the tests say so.
+build_servers() {
+    have go || { say "there is no Go: the tests use moto's server in place of MinIO and VersityGW"; return; }
+    mkdir -p .servers
+    build_server versitygw github.com/versity/versitygw/cmd/versitygw v1.8.0
+    build_server minio github.com/minio/minio v0.0.0-20260212201848-7aac2a2c5b7c
+}
+
 new_enough() { "$1" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; }
 
 find_python() {
@@ -112,6 +151,7 @@ make_venv() {
 case "${1:-}" in
     xdelta3) install_xdelta3 ;;
     archivers) install_archivers ;;
+    servers) build_servers ;;
     venv) make_venv ;;
-    *) die "usage: tools/bootstrap.sh xdelta3 | archivers | venv" ;;
+    *) die "usage: tools/bootstrap.sh xdelta3 | archivers | servers | venv" ;;
 esac

@@ -41,6 +41,10 @@ _SESSION_ARGUMENTS = frozenset(
 )
 #: Requests of one client at once. botocore's own default of 10 is less than one listing with metadata uses.
 _CONNECTIONS = 64
+#: Of one request, with botocore's backoff between them: some ten seconds until a service that is away is given up.
+_ATTEMPTS = 5
+#: A host that is there answers sooner; botocore's 60 would be spent on each attempt. Its 60 for reads are kept.
+_CONNECT_SECONDS = 10
 
 
 def create_client(
@@ -176,8 +180,15 @@ def _default_config(session: aioboto3.Session, endpoint: str) -> Config:
         return any(name in profile or f"AWS_{name.upper()}" in os.environ for name in names)
 
     options: dict[str, Any] = {"max_pool_connections": _CONNECTIONS}
-    if not chosen("retry_mode", "max_attempts"):
-        options["retries"] = {"mode": "standard", "total_max_attempts": 5}
+    retries: dict[str, Any] = {}
+    if not chosen("defaults_mode"):  # which is botocore's own set of them
+        options["connect_timeout"] = _CONNECT_SECONDS
+        if not chosen("retry_mode"):
+            retries["mode"] = "standard"
+    if not chosen("max_attempts"):
+        retries["total_max_attempts"] = _ATTEMPTS
+    if retries:
+        options["retries"] = retries
     if not is_aws(endpoint):
         # Several other S3 services refuse botocore's newer headers.
         for name in ("request_checksum_calculation", "response_checksum_validation"):

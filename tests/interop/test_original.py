@@ -1,16 +1,10 @@
-"""One bucket, two tools: `deltaglider` 6.2.0 from the package index, in an environment of its own, and ours.
-
-It is installed once, into a folder of the repository; later runs find it there.
-"""
+"""One bucket, two tools: `deltaglider` 6.2.0 from the package index, in an environment of its own, and ours."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import os
-import shutil
-import subprocess
-import sys
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,22 +22,6 @@ if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
 
 pytestmark = pytest.mark.timeout(600)  # the first run installs
-
-REQUIREMENT = "deltaglider==6.2.0"
-FOLDER = Path(__file__).parents[2] / ".venv-original"
-
-
-@pytest.fixture(scope="session")
-def program() -> Path:
-    """The original's command, installed where that has not been done before."""
-    stamp, done = FOLDER / "installed", f"{REQUIREMENT}\n{sys.version}\n"
-    if not stamp.exists() or stamp.read_text() != done:
-        if FOLDER.exists():
-            shutil.rmtree(FOLDER)
-        subprocess.run([sys.executable, "-m", "venv", FOLDER], check=True)
-        subprocess.run([FOLDER / "bin" / "python", "-m", "pip", "install", "--quiet", REQUIREMENT], check=True)
-        stamp.write_text(done)
-    return FOLDER / "bin" / "deltaglider"
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,8 @@ from deltaglider_async.engine.get import Found, decoded
 from deltaglider_async.errors import InvalidRequestError, PreconditionFailedError
 from deltaglider_async.format import keys
 from deltaglider_async.format import metadata as meta
-from deltaglider_async.store.s3 import body_chunks, instant
+from deltaglider_async.store.body import Request, body_chunks
+from deltaglider_async.store.s3 import instant
 from deltaglider_async.streams import Chunks
 from deltaglider_async.streams.body import verified
 from deltaglider_async.streams.source import Source
@@ -133,7 +134,7 @@ async def as_put(engine: Engine, request: CopyRequest, found: Found) -> PutReque
         if found.delta is not None:
             content = decoded(engine, replace(found, response=response), name, request.reading, request.progress)
         else:
-            content = body_chunks(response, name)
+            content = body_chunks(engine.store, response, reading(request, found))
         async with aclosing(verified(content, size=found.size, sha256=found.sha256, name=name)) as checked:
             async for chunk in checked:
                 yield chunk
@@ -177,6 +178,12 @@ async def tags(engine: Engine, request: CopyRequest, found: Found) -> str | None
         response["Body"].close()
         count = response.get("TagCount")
     return await engine.store.tags(found.bucket, found.stored_key, asked) if count else None
+
+
+def reading(request: CopyRequest, found: Found) -> Request:
+    """The GetObject of what was found."""
+    asked = {**request.reading, **request.version}
+    return Request(found.bucket, found.stored_key, asked, where(found.bucket, found.stored_key))
 
 
 async def pinned(engine: Engine, request: CopyRequest, found: Found) -> Response:

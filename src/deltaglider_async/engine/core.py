@@ -17,8 +17,9 @@ from deltaglider_async.errors import IntegrityMismatchError
 from deltaglider_async.format import keys
 from deltaglider_async.format.metadata import TOOL, recorded_sha256
 from deltaglider_async.settings import MIB, Settings
+from deltaglider_async.store.body import Request, body_chunks
 from deltaglider_async.store.conditions import Conditions
-from deltaglider_async.store.s3 import Store, body_chunks
+from deltaglider_async.store.s3 import Store
 from deltaglider_async.streams import Chunks
 from deltaglider_async.streams.budget import ByteBudget
 
@@ -126,14 +127,15 @@ class Engine:
         name = where(reference.bucket, reference.key)
 
         async def fetch() -> Chunks:
-            version = {"VersionId": reference.version or None}
-            response = await self.store.get(reference.bucket, reference.key, access_only(arguments) | version)
+            access = access_only(arguments) | {"VersionId": reference.version or None}
+            request = Request(reference.bucket, reference.key, access, name)
+            response = await self.store.get(request.bucket, request.key, request.arguments)
             if response is None:
                 raise ReferenceGoneError(f"the reference {name} is missing. Put it back from a backup.")
             if (recorded_sha256(response.get("Metadata", {}), bare=True) or reference.sha256) != reference.sha256:
                 response["Body"].close()
                 raise ReferenceGoneError(f"the reference {name} is another one now. Put it back from a backup.")
-            async for chunk in body_chunks(response, name):
+            async for chunk in body_chunks(self.store, response, request):
                 yield chunk
 
         try:

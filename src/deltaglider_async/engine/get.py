@@ -23,8 +23,8 @@ from deltaglider_async.errors import (
 )
 from deltaglider_async.format import keys
 from deltaglider_async.format import metadata as meta
+from deltaglider_async.store.body import Request, body_chunks
 from deltaglider_async.store.errors import service_error
-from deltaglider_async.store.s3 import body_chunks
 from deltaglider_async.streams import Chunks
 from deltaglider_async.streams.body import ObjectBody, verified
 from deltaglider_async.streams.chunks import window
@@ -119,7 +119,7 @@ async def get(
         response = _dressed(found)
         name = where(bucket, key)
         if found.delta is None:
-            chunks = body_chunks(found.response, name)
+            chunks = body_chunks(engine.store, found.response, Request(bucket, key, arguments, name))
             if "ContentRange" not in response:
                 chunks = verified(chunks, size=found.size, sha256=found.sha256, name=name)
             chunks = reported(chunks, progress, "receiving")
@@ -156,7 +156,8 @@ async def decoded(engine: Engine, found: Found, name: str, arguments: Mapping[st
         )
     async with Spool() as stored:
         # Whole, first: whoever waits for a reference must not hold a connection of the pool that serves it.
-        async with aclosing(body_chunks(found.response, name)) as received:
+        request = Request(found.bucket, found.stored_key, arguments, name)
+        async with aclosing(body_chunks(engine.store, found.response, request)) as received:
             async for chunk in await _plausible(found, delta, name, received):
                 await stored.write(chunk)
         etag = found.response["ETag"]

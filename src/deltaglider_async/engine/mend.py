@@ -15,7 +15,7 @@ from deltaglider_async.errors import IntegrityMismatchError, PreconditionFailedE
 from deltaglider_async.format import keys
 from deltaglider_async.format import metadata as meta
 from deltaglider_async.store import upkeep
-from deltaglider_async.store.s3 import body_chunks
+from deltaglider_async.store.body import Request, body_chunks
 from deltaglider_async.streams.body import verified
 from deltaglider_async.streams.digest import Digest
 
@@ -71,11 +71,12 @@ async def _versions(
 
 async def digest_at(engine: Engine, bucket: str, key: str, access: Response) -> str | None:
     """The SHA-256 of an object's bytes, by reading them; None if there is none."""
+    request = Request(bucket, key, access, where(bucket, key))
     response = await engine.store.get(bucket, key, access)
     if response is None:
         return None
     digest = Digest()
-    async with aclosing(body_chunks(response, where(bucket, key))) as chunks:
+    async with aclosing(body_chunks(engine.store, response, request)) as chunks:
         async for chunk in chunks:
             await digest.update(chunk)
     return await digest.hexdigest()
@@ -84,7 +85,8 @@ async def digest_at(engine: Engine, bucket: str, key: str, access: Response) -> 
 async def put_back(engine: Engine, bucket: str, space: str, sha256: str, place: Place, access: Response) -> str:
     """Write a reference where the deltas of its deltaspace find it. Returns the key; empty if it is not as expected."""
     version = {"VersionId": place.version} if place.version else {}
-    response = await engine.store.get(bucket, place.key, {**access, **version})
+    request = Request(bucket, place.key, {**access, **version}, where(bucket, place.key))
+    response = await engine.store.get(bucket, place.key, request.arguments)
     if response is None:
         return ""
     try:
@@ -101,8 +103,10 @@ async def put_back(engine: Engine, bucket: str, space: str, sha256: str, place: 
         arguments: dict[str, Any] = {
             **access_only(access), "ServerSideEncryption": kind, "SSEKMSKeyId": key, **condition
         }  # fmt: skip
-        name = where(bucket, place.key)
-        async with aclosing(verified(body_chunks(response, name), size=size, sha256=sha256, name=name)) as chunks:
+        name = request.name
+        async with aclosing(
+            verified(body_chunks(engine.store, response, request), size=size, sha256=sha256, name=name)
+        ) as chunks:
             await engine.store.put(bucket, to, chunks, size, metadata=metadata, sha256=sha256, arguments=arguments)
     except IntegrityMismatchError:
         return ""

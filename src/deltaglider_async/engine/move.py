@@ -11,8 +11,8 @@ from dataclasses import replace
 
 from deltaglider_async.cache import Lease
 from deltaglider_async.codec import xdelta
-from deltaglider_async.engine.copy_source import CopyRequest, SourceChangedError, pinned
-from deltaglider_async.engine.core import Engine, Reference, ReferenceGoneError, where
+from deltaglider_async.engine.copy_source import CopyRequest, SourceChangedError, pinned, reading
+from deltaglider_async.engine.core import Engine, Reference, ReferenceGoneError
 from deltaglider_async.engine.encode import Delta, PutRequest, Refused
 from deltaglider_async.engine.get import Found
 from deltaglider_async.engine.put import PutResult, create_reference, keeps, new_reference_key, write_delta
@@ -21,8 +21,8 @@ from deltaglider_async.errors import DiffDecodeError, NotFoundError, Preconditio
 from deltaglider_async.format import keys
 from deltaglider_async.format import metadata as meta
 from deltaglider_async.format.candidates import MAGIC_LENGTH, compressed_stream
+from deltaglider_async.store.body import body_chunks
 from deltaglider_async.store.errors import is_missing_key
-from deltaglider_async.store.s3 import body_chunks
 from deltaglider_async.streams import Chunks
 from deltaglider_async.streams.reported import reported
 from deltaglider_async.streams.spool import Spool
@@ -119,6 +119,6 @@ def _metadata(
 
 async def _stored_bytes(engine: Engine, request: CopyRequest, found: Found) -> Chunks:
     response = await pinned(engine, request, found)
-    async with aclosing(body_chunks(response, where(found.bucket, found.stored_key))) as chunks:
+    async with aclosing(body_chunks(engine.store, response, reading(request, found))) as chunks:
         async for chunk in chunks:
             yield chunk

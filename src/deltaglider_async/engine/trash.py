@@ -32,8 +32,9 @@ from deltaglider_async.engine.core import Engine, Reference, Response, encryptio
 from deltaglider_async.errors import NotFoundError, PreconditionFailedError, StorageIOError
 from deltaglider_async.format import keys
 from deltaglider_async.format.metadata import recorded_sha256
+from deltaglider_async.store.body import Request, body_chunks
 from deltaglider_async.store.conditions import Operation
-from deltaglider_async.store.s3 import LARGEST_SINGLE_PUT, body_chunks
+from deltaglider_async.store.s3 import LARGEST_SINGLE_PUT
 from deltaglider_async.streams.body import verified
 
 _log = logging.getLogger(__name__)
@@ -124,7 +125,8 @@ async def restore(engine: Engine, bucket: str, entry: str, key: str, access: Arg
     something is there or not, to the key of its digest. False if nothing was to be done: there is an object
     already, or the entry is gone. Raises `IntegrityMismatchError` if the entry is damaged.
     """
-    response = await engine.store.get(bucket, entry, {**access, "VersionId": version or None})
+    request = Request(bucket, entry, {**access, "VersionId": version or None}, where(bucket, entry))
+    response = await engine.store.get(bucket, entry, request.arguments)
     if response is None:
         return False
     name, metadata, size = where(bucket, entry), response.get("Metadata", {}), int(response["ContentLength"])
@@ -136,7 +138,7 @@ async def restore(engine: Engine, bucket: str, entry: str, key: str, access: Arg
     if not own and not await engine.conditions.keeps(bucket, space, operation, "IfNoneMatch", access):
         key, own = keys.addressed_reference_key(space, sha256 or ""), True
     condition = {} if own else {"IfNoneMatch": "*"}
-    chunks = verified(body_chunks(response, name), size=size, sha256=sha256, name=name)
+    chunks = verified(body_chunks(engine.store, response, request), size=size, sha256=sha256, name=name)
     try:
         await engine.store.put(
             bucket,

@@ -20,6 +20,8 @@ from deltaglider_async.format import keys
 TOOL = f"deltaglider-async/{__version__}"
 #: S3's limit for the names and values of user metadata together, in bytes.
 LARGEST_METADATA = 2048
+#: Names one write, so that it can be told from any other (store/s3.py). Nothing is read from it later.
+PUT_ID = "dg-put-id"
 
 _FIELDS = (
     "tool", "original-name", "file-sha256", "file-size", "created-at", "ref-key", "ref-path", "ref-sha256",

@@ -18,9 +18,9 @@ import anyio
 from botocore import xform_name
 from botocore.exceptions import BotoCoreError, ClientError
 
-from deltaglider_async.errors import PreconditionFailedError, StorageIOError
+from deltaglider_async.errors import NotFoundError, PreconditionFailedError, StorageIOError
 from deltaglider_async.format import keys
-from deltaglider_async.store.errors import code_of, translated
+from deltaglider_async.store.errors import code_of, is_missing_key, translated
 from deltaglider_async.store.s3 import Store
 
 Operation = Literal["PutObject", "CompleteMultipartUpload", "DeleteObject", "CopyObject", "UploadPartCopy"]
@@ -88,6 +88,11 @@ class Conditions:
                         await self._clean_up("DeleteObject", target)
         except PreconditionFailedError:
             return True
+        except NotFoundError as error:
+            # It was done at the first attempt, whose answer was lost, and there was nothing left for the second.
+            if code_of(error) == "NoSuchUpload" or is_missing_key(error):
+                return False
+            raise
         except StorageIOError as error:
             if code_of(error) in _CANNOT:
                 return False

@@ -6,6 +6,7 @@ import asyncio
 import io
 import logging
 import math
+import secrets
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import aclosing
 from datetime import datetime
@@ -18,7 +19,14 @@ import anyio
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.utils import parse_to_aware_datetime
 
-from deltaglider_async.errors import InvalidRequestError, NotFoundError, PreconditionFailedError, StorageIOError
+from deltaglider_async.errors import (
+    DeltaGliderError,
+    InvalidRequestError,
+    NotFoundError,
+    PreconditionFailedError,
+    StorageIOError,
+)
+from deltaglider_async.format import metadata as meta
 from deltaglider_async.store.errors import code_of, is_missing_key, translated
 from deltaglider_async.streams import CHUNK, Chunks
 from deltaglider_async.streams.chunks import rechunk
@@ -39,6 +47,12 @@ _PARTS_AT_ONCE = 3
 #: Parts that the service copies at once; they take no memory here.
 _COPIES_AT_ONCE = 8
 _ABORT_SECONDS = 15
+#: How often a GetObject is sent again of whose error answer only a part came.
+_TORN_ANSWERS = 4
+#: What S3 answers to a write that has been made already: its own condition is not met any more, or its upload is gone.
+_MET_ITSELF = frozenset(
+    {"PreconditionFailed", "412", "ConditionalRequestConflict", "NoSuchUpload", "NoSuchKey", "NotFound", "404"}
+)
 
 #: The conditions on which the bucket protocol rests. Left out, a request would do what it must not.
 _DECIDING = {
@@ -46,6 +60,7 @@ _DECIDING = {
     "CompleteMultipartUpload": ("IfMatch", "IfNoneMatch"),
     "DeleteObject": ("IfMatch",),
 }
+_CONDITIONS = frozenset(name for names in _DECIDING.values() for name in names)
 
 #: What services answer to a call that they do not have.
 _NO_SUCH_CALL = frozenset({"NotImplemented", "501", "MethodNotAllowed", "405"})
@@ -106,9 +121,16 @@ class Store:
     async def get_existing(self, bucket: str, key: str, arguments: Arguments = NONE) -> Response:
         """GetObject. Raises `NotFoundError` where there is no such object."""
         with translated("read", f"s3://{bucket}/{key}"):
-            response: Response = await self.s3.get_object(
-                Bucket=bucket, Key=key, **self.accepted("GetObject", arguments)
-            )
+            for attempt in range(_TORN_ANSWERS):
+                try:
+                    response: Response = await self.s3.get_object(
+                        Bucket=bucket, Key=key, **self.accepted("GetObject", arguments)
+                    )
+                    break
+                except aiohttp.ClientError as error:  # botocore reads what explains an error outside of its retries
+                    if attempt == _TORN_ANSWERS - 1:
+                        message = f"cannot read s3://{bucket}/{key}: every answer broke off ({error}). Try again."
+                        raise StorageIOError(message) from error
         return response
 
     async def put(
@@ -127,22 +149,33 @@ class Store:
         `size` is None for a stream of unknown length; `sha256` (hex) is that of the whole, where it is known.
         `IfMatch` and `IfNoneMatch` of `arguments` decide at that last step. An error of `chunks`, also at their
         very end, leaves the bucket as it was.
+
+        A step that was taken, whose answer was lost, and which botocore then took again, is refused because it has
+        been taken. The write knows itself by an id in the metadata.
         """
-        arguments = {**arguments, "Bucket": bucket, "Key": key, "Metadata": dict(metadata)}
         async with aclosing(rechunk(chunks, _part_size(size))) as parts:
             first = await anext(parts, b"")
             second = await anext(parts, None) if first else None
+            needed = second is not None or any(arguments.get(name) is not None for name in _CONDITIONS)
+            identity = _identity(metadata) if needed else ""
+            identified = {**metadata, meta.PUT_ID: identity} if identity else dict(metadata)
+            arguments = {**arguments, "Bucket": bucket, "Key": key, "Metadata": identified}
             with translated("put", f"s3://{bucket}/{key}"):
                 if second is None:
                     if sha256 is not None:
                         arguments["ChecksumSHA256"] = base64_sha256(sha256)
-                    response: Response = await self.s3.put_object(
-                        Body=io.BytesIO(first), **self.accepted("PutObject", arguments)
-                    )
+                    try:
+                        response: Response = await self.s3.put_object(
+                            Body=io.BytesIO(first), **self.accepted("PutObject", arguments)
+                        )
+                    except ClientError as error:
+                        return await self._written_already(error, arguments, identity)
                     return response
                 # A checksum of the whole says nothing about parts; S3 computes those of the parts itself.
                 arguments = {name: value for name, value in arguments.items() if not name.startswith("Checksum")}
-                return await self._in_parts(arguments, lambda upload: self._send_parts(upload, first, second, parts))
+                return await self._in_parts(
+                    arguments, identity, lambda upload: self._send_parts(upload, first, second, parts)
+                )
 
     async def copy(self, bucket: str, key: str, source: Mapping[str, str], arguments: Arguments) -> Response:
         """CopyObject by the service. `source` has `Bucket`, `Key` and perhaps `VersionId`; at most 5 GiB."""
@@ -168,9 +201,27 @@ class Store:
         """
         arguments = {**arguments, "Bucket": bucket, "Key": key, "CopySource": dict(source)}
         with translated("copy", f"s3://{source['Bucket']}/{source['Key']} to s3://{bucket}/{key}"):
-            return await self._in_parts(arguments, lambda upload: self._copy_ranges(upload, size, copied))
+            return await self._in_parts(arguments, "", lambda upload: self._copy_ranges(upload, size, copied))
 
-    async def _in_parts(self, arguments: Response, send: Callable[[Response], Awaitable[list[Response]]]) -> Response:
+    async def _written_already(self, error: ClientError, arguments: Response, identity: str) -> Response:
+        """What S3 would have answered, if the object that is there is what this write made; else raises `error`."""
+        if not identity or code_of(error) not in _MET_ITSELF:
+            raise error
+        asked = {name: value for name, value in arguments.items() if name not in _CONDITIONS}
+        try:
+            head = await self.head(asked.pop("Bucket"), asked.pop("Key"), asked)
+        except DeltaGliderError:
+            raise error from None  # not knowing is no success
+        if head is None or meta.field(head.get("Metadata", {}), "put-id") != identity:
+            raise error
+        said = self.s3.meta.service_model.operation_model("PutObject").output_shape.members
+        # A checksum that was sent is right, or nothing would be there.
+        checksums = {name: value for name, value in arguments.items() if name in said and name.startswith("Checksum")}
+        return checksums | {name: value for name, value in head.items() if name in said or name == "ResponseMetadata"}
+
+    async def _in_parts(
+        self, arguments: Response, identity: str, send: Callable[[Response], Awaitable[list[Response]]]
+    ) -> Response:
         creating = asyncio.ensure_future(
             self.s3.create_multipart_upload(**self.accepted("CreateMultipartUpload", arguments))
         )
@@ -178,9 +229,12 @@ class Store:
             # Not given up when this is cancelled: an upload whose id never arrived could not be aborted.
             arguments["UploadId"] = (await asyncio.shield(creating))["UploadId"]
             parts = await send(arguments)
-            completed: Response = await self.s3.complete_multipart_upload(
-                **self.accepted("CompleteMultipartUpload", {**arguments, "MultipartUpload": {"Parts": parts}})
-            )
+            try:
+                completed: Response = await self.s3.complete_multipart_upload(
+                    **self.accepted("CompleteMultipartUpload", {**arguments, "MultipartUpload": {"Parts": parts}})
+                )
+            except ClientError as error:
+                completed = await self._written_already(error, arguments, identity)
         except BaseException:
             with anyio.move_on_after(_ABORT_SECONDS, shield=True):
                 await self._abort(arguments, creating)
@@ -275,19 +329,34 @@ class Store:
     async def delete(self, bucket: str, key: str, arguments: Arguments = NONE) -> Response:
         """DeleteObject; with `IfMatch` only if the ETag is still that one (raises `PreconditionFailedError`)."""
         with translated("delete", f"s3://{bucket}/{key}"):
-            response: Response = await self.s3.delete_object(
-                Bucket=bucket, Key=key, **self.accepted("DeleteObject", arguments)
-            )
+            try:
+                response: Response = await self.s3.delete_object(
+                    Bucket=bucket, Key=key, **self.accepted("DeleteObject", arguments)
+                )
+            except ClientError as error:
+                # Sent more than once, and gone: the first attempt did it, and its answer was lost.
+                if not _retries(error) or not await self._gone(error, bucket, key, arguments):
+                    raise
+                response = {"ResponseMetadata": error.response["ResponseMetadata"]}
         return response
 
+    async def _gone(self, error: ClientError, bucket: str, key: str, arguments: Arguments) -> bool:
+        """Whether a delete was refused because nothing is there."""
+        asked = {name: value for name, value in arguments.items() if name not in _CONDITIONS}
+        return code_of(error) in _MET_ITSELF and await self.head(bucket, key, asked) is None
+
     async def delete_if_unchanged(self, bucket: str, key: str, etag: str, arguments: Arguments = NONE) -> bool:
-        """Delete an object if it still has this ETag; whether it was."""
+        """Delete an object that was seen with this ETag; False if another one is there now, which stays.
+
+        True also where it has gone: it cannot be told whether by this call or by somebody else's. aiohttp itself sends
+        a DELETE again when the connection broke, and tells nobody.
+        """
         try:
             await self.delete(bucket, key, {**arguments, "IfMatch": etag})
-        except PreconditionFailedError:
-            return False
-        except NotFoundError as error:
-            if is_missing_key(error):
+        except (PreconditionFailedError, NotFoundError) as error:
+            if isinstance(error, ClientError) and await self._gone(error, bucket, key, arguments):
+                return True
+            if isinstance(error, PreconditionFailedError):
                 return False
             raise
         return True
@@ -306,22 +375,18 @@ class Store:
             token = {"ContinuationToken": page["NextContinuationToken"]}
 
 
-async def body_chunks(response: Response, where: str) -> Chunks:
-    """The body of a GetObject, in the sizes in which it arrives. Closing this closes the connection."""
-    body = response["Body"]
-    try:
-        while True:
-            with translated("read", where):
-                try:
-                    chunk: bytes = await body.read(CHUNK)
-                except aiohttp.ClientError as error:  # ClientPayloadError: fewer bytes than announced
-                    message = f"cannot read {where}: the connection broke off ({error}). Try again."
-                    raise StorageIOError(message) from error
-            if not chunk:
-                return
-            yield chunk
-    finally:
-        body.close()
+def _retries(error: ClientError) -> int:
+    """How often botocore sent a request again."""
+    retries: int = error.response.get("ResponseMetadata", {}).get("RetryAttempts", 0)
+    return retries
+
+
+def _identity(metadata: Mapping[str, str]) -> str:
+    """A random id for a write; empty where the user's metadata leaves no room, and the write cannot know itself."""
+    identity = secrets.token_hex(8)
+    # MinIO counts the headers' names as they are sent.
+    headers = {f"x-amz-meta-{name}": value for name, value in {**metadata, meta.PUT_ID: identity}.items()}
+    return identity if meta.fits(headers) else ""
 
 
 def instant(value: Any) -> datetime:

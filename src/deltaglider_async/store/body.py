@@ -1,0 +1,114 @@
+"""The body of a GetObject, read to its end over as many requests as that takes.
+
+botocore retries a request until its answer begins. What breaks off after that is asked for again here, from where it
+broke off, with `If-Match`: bytes of two objects never meet in one body.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+import anyio
+from botocore.exceptions import ConnectionError as BotoConnectionError
+from botocore.exceptions import HTTPClientError
+
+from deltaglider_async.errors import NotFoundError, PreconditionFailedError, StorageIOError
+from deltaglider_async.store.errors import translated
+from deltaglider_async.store.s3 import Arguments, Response, Store
+from deltaglider_async.streams import CHUNK, Chunks
+
+#: How a body ends too early: reset, stalled for longer than the read timeout, or shorter than announced.
+BROKEN_OFF = (aiohttp.ClientError, HTTPClientError, BotoConnectionError)
+#: Requests in a row that may bring no byte.
+_FRUITLESS = 5
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
+_CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/")
+#: What decided about the first answer and must not decide about the rest of it; a part number becomes its range.
+_DECIDED = frozenset({"Range", "PartNumber", "IfMatch", "IfNoneMatch", "IfModifiedSince", "IfUnmodifiedSince"})
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A GetObject as it was sent; `name` is what messages call the object."""
+
+    bucket: str
+    key: str
+    arguments: Arguments
+    name: str
+
+
+async def body_chunks(store: Store, response: Response, request: Request) -> Chunks:
+    """The body of an answer to `request`, in the sizes in which it arrives. Closing this closes the connection.
+
+    Raises `StorageIOError` where it breaks off and cannot be resumed, also because the object is another one now.
+    """
+    position, end = _extent(response)
+    etag, pauses = response.get("ETag"), _pauses()
+    body, skip = response["Body"], 0
+    try:
+        while True:
+            with translated("read", request.name):
+                try:
+                    chunk: bytes = await body.read(CHUNK)
+                except BROKEN_OFF as error:
+                    body.close()
+                    if position > end:
+                        return  # all of it had come
+                    pause = next(pauses, None)
+                    if pause is None or etag is None:
+                        why = f"{_FRUITLESS + 1} times without a byte" if etag else "and there is no ETag to go on by"
+                        message = f"cannot read {request.name}: the connection broke off ({error}), {why}. Try again."
+                        raise StorageIOError(message) from error
+                    await anyio.sleep(pause)
+                    body, skip = await _resumed(store, request, etag, position, end)
+                    continue
+            if not chunk:
+                return
+            if skip:
+                chunk, skip = chunk[skip:], max(0, skip - len(chunk))
+            if chunk:
+                position, pauses = position + len(chunk), _pauses()
+                yield chunk
+    finally:
+        body.close()
+
+
+async def _resumed(store: Store, request: Request, etag: str, position: int, end: int) -> tuple[Any, int]:
+    """The rest of a body, and how many bytes of it are known already."""
+    arguments = {name: value for name, value in request.arguments.items() if name not in _DECIDED}
+    arguments |= {"IfMatch": etag, "Range": f"bytes={position}-{end}"}
+    try:
+        response = await store.get_existing(request.bucket, request.key, arguments)
+    except (PreconditionFailedError, NotFoundError) as error:
+        raise _replaced(request) from error
+    start, _ = _extent(response)
+    # Some services ignore conditions, and some ignore ranges.
+    if response.get("ETag") != etag or start > position:
+        response["Body"].close()
+        raise _replaced(request)
+    return response["Body"], position - start
+
+
+def _replaced(request: Request) -> StorageIOError:
+    return StorageIOError(
+        f"cannot read {request.name} to its end: the connection broke off, and the object was replaced or deleted "
+        "while it was being read. Get it again."
+    )
+
+
+def _extent(response: Mapping[str, Any]) -> tuple[int, int]:
+    """First and last byte of an answer, counted in the whole object."""
+    if match := _CONTENT_RANGE.match(response.get("ContentRange") or ""):
+        return int(match[1]), int(match[2])
+    return 0, int(response["ContentLength"]) - 1
+
+
+def _pauses() -> Iterator[float]:
+    """Seconds before each next attempt. Random, so that many readers that were cut off do not come back at once."""
+    for attempt in range(_FRUITLESS):
+        yield random.uniform(0, min(_FIRST_PAUSE * 2**attempt, _LONGEST_PAUSE))  # noqa: S311, no secret
