@@ -17,8 +17,8 @@ import pytest
 from deltaglider_async.errors import ConfigurationError, DeltaGliderError
 from deltaglider_async.session import create_client
 from deltaglider_async.settings import Settings
-from tests.conftest import SECRET_KEY
 from tests.engine.conftest import content, version
+from tests.real_servers import SECRET_KEY
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client

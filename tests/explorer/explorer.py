@@ -11,13 +11,14 @@ import shlex
 import string
 import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any, Literal
 
 from deltaglider_async.cache import ReferenceCache
 from deltaglider_async.codec import Codec
-from deltaglider_async.engine import copy, delete, get, put
+from deltaglider_async.engine import copy, delete, fsck, gc, get, put
 from deltaglider_async.engine.copy_source import CopyRequest
 from deltaglider_async.engine.core import Engine
 from deltaglider_async.engine.encode import PutRequest
@@ -26,9 +27,9 @@ from deltaglider_async.settings import Settings
 from deltaglider_async.store.s3 import Store
 from deltaglider_async.streams.source import make_source
 from tests.explorer.codec import MaskingCodec
-from tests.explorer.history import UNKNOWN, Event, Value, What, explained
+from tests.explorer.history import UNKNOWN, Event, Value, What, explained, same
 from tests.explorer.loop import InlineLoop
-from tests.explorer.s3 import FakeS3, Gate, Objects
+from tests.explorer.s3 import NOW, FakeS3, Gate, Objects
 
 BUCKET = "bucket"
 BEGINS = "begins:"
@@ -41,6 +42,8 @@ _GRAINS = (
     (1, 1, 2, 3, 4, 6, 9, _MOST_CALLS),
     (1, 2, 3, 4, 5, _MOST_CALLS, _MOST_CALLS, _MOST_CALLS),
 )
+#: A second look at once: nobody is at work when fsck is.
+fsck._SECONDS_FOR_PUTS = 0
 _SETTINGS = Settings(cache_backend="memory", memory_mb=1024)
 
 
@@ -236,6 +239,12 @@ async def _copy(world: World, engine: Engine, op: Op) -> str:
     return f"{letter_of(body)} {result.operation} {result.reason}".strip()
 
 
+async def _gc(world: World, engine: Engine, op: Op) -> str:
+    async with aclosing(gc.gc(engine, BUCKET, "", now=NOW)) as findings:
+        done = [f"{finding.kind} {finding.key}" async for finding in findings]
+    return ", ".join(done) or "nothing to do"
+
+
 _OPERATIONS: Mapping[str, Callable[[World, Engine, Op], Awaitable[str]]] = {
     "put": _put,
     "create": _create,
@@ -244,6 +253,7 @@ _OPERATIONS: Mapping[str, Callable[[World, Engine, Op], Awaitable[str]]] = {
     "delete": _delete,
     "remove": _remove,
     "copy": _copy,
+    "gc": _gc,
 }
 
 
@@ -260,8 +270,8 @@ class Outcome:
         return "\n".join([*lines, f"replay: python -m tests.explorer.explorer {shlex.quote(repr(self.schedule))}"])
 
 
-async def run(schedule: Schedule, world: World, judge: Callable[[World], Awaitable[None]] | None = None) -> Outcome:
-    """Carry out a schedule. `judge` looks at the bucket when all is quiet, and adds to the problems."""
+async def run(schedule: Schedule, world: World) -> Outcome:
+    """Carry out a schedule."""
     start = {key: await _read(world, key) for key in _keys(schedule)}
     loop = asyncio.get_running_loop()
     assert isinstance(loop, InlineLoop)
@@ -302,15 +312,14 @@ async def run(schedule: Schedule, world: World, judge: Callable[[World], Awaitab
                 world.problems.append("it does not end")
                 break
     finally:
-        for name in names:
-            world.gate.dead.add(name)
+        died = bool(world.gate.dead)
+        world.gate.dead.update(names)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
     world.gate.open = True
-    await _judge_history(schedule, world, start)
-    if judge is not None:
-        await judge(world)
+    at_end = await _judge_history(world, start)
+    await _judge_bucket(schedule, world, at_end, died=died)
     return Outcome(schedule, world.log, world.problems)
 
 
@@ -327,10 +336,11 @@ def _keys(schedule: Schedule) -> list[str]:
     return sorted({key for ops in schedule.clients for op in ops for key in (op.key, op.source) if key} | {"a", "b"})
 
 
-async def _judge_history(schedule: Schedule, world: World, start: Mapping[str, Value]) -> None:
+async def _judge_history(world: World, start: Mapping[str, Value]) -> dict[str, Value]:
     world.clock += 1
+    values: dict[str, Value] = {}
     for key, before in start.items():
-        at_end = await _read(world, key)
+        values[key] = at_end = await _read(world, key)
         events = [event for event in world.events if event.key == key]
         events.append(Event("read", key, at_end, world.clock, world.clock))
         if not explained(before, events):
@@ -338,6 +348,39 @@ async def _judge_history(schedule: Schedule, world: World, start: Mapping[str, V
             world.problems.append(
                 f"no order explains {key}: {_shown(before)} at first, {_shown(at_end)} at the end; {', '.join(seen)}"
             )
+    return values
+
+
+async def _judge_bucket(schedule: Schedule, world: World, at_end: Mapping[str, Value], *, died: bool) -> None:
+    """What fsck finds when all is quiet, that it mends what it finds, and that everything reads as before then.
+
+    Waste is no harm. A drop that dies leaves a reference in the trash alone, where it is readable; so do some starts.
+    """
+    excused = (
+        {"reference-in-trash", "different-reference"}
+        if died or schedule.before in ("trashed", "replaced")
+        else set[str]()
+    )
+    found = await _errors(world, repair=False)
+    world.problems += [text for kind, text in found if kind not in excused]
+    if found:
+        await _errors(world, repair=True)
+        world.problems += [f"after a repair, {text}" for _, text in await _errors(world, repair=False)]
+        for key, before in at_end.items():
+            if not same(before, await _read(world, key)):
+                world.problems.append(f"a repair changed {key}")
+
+
+async def _errors(world: World, *, repair: bool) -> list[tuple[str, str]]:
+    async with (
+        world.engine("fsck") as engine,
+        aclosing(fsck.fsck(engine, BUCKET, "", now=NOW, repair=repair)) as findings,
+    ):
+        return [
+            (finding.kind, f"fsck: {finding.kind} {finding.key}: {finding.detail}")
+            async for finding in findings
+            if finding.severity == "error"
+        ]
 
 
 def _shown(value: Value) -> str:

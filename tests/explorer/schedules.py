@@ -48,6 +48,13 @@ KNOWN: tuple[Shape, ...] = (
     ("delta", ((put_op("b", "B"),), (delete_op("a"),))),
     ("delta", ((put_op("a", "A"),), (delete_op("a"),))),
     ("pair", ((plain_op("a", "B"),), (delete_op("a"),), (put_op("a", "O"),))),
+    ("trashed", ((GC,), (put_op("b", "B"),), (get_op("a"),))),
+    ("trashed", ((GC,), (delete_op("a"), put_op("a", "A")), (get_op("a"),))),
+    ("idle", ((GC,), (put_op("b", "B"),), (delete_op("c"),))),
+    ("idle", ((GC,), (put_op("b", "O"), delete_op("b")), (put_op("a", "O"),))),
+    ("idle", ((GC, GC), (put_op("b", "O"), delete_op("b")), (get_op("b"),))),
+    ("replaced", ((GC,), (put_op("a", "B"), delete_op("b")), (get_op("a"),))),
+    ("leftover", ((GC,), (delete_op("a"), put_op("a", "A")), (get_op("a"), get_op("a")))),
     ("pair", ((Op("copy", "b", source="a"),), (delete_op("a"),), (put_op("a", "A"), get_op("b")))),
     ("delta", ((Op("copy", "f/a", source="a"),), (delete_op("a"),), (put_op("f/b", "B"), delete_op("f/a")))),
     ("delta", ((Op("copy", "b", source="a"),), (delete_op("a"), delete_op("b")), (put_op("c", "B"),))),
@@ -55,7 +62,7 @@ KNOWN: tuple[Shape, ...] = (
     ("leftover", ((delete_op("a"),), (plain_op("a", "B"),), (get_op("a"),))),
 )
 
-_WHATS = ("put", "put", "put", "put", "get", "get", "get", "delete", "delete", "create", "swap", "remove", "copy")
+_WHATS = ("put", "put", "put", "put", "get", "get", "get", "delete", "delete", "create", "swap", "remove", "copy", "gc")
 _FORMS = ("delta", "delta", "plain")
 
 

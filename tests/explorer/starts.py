@@ -37,9 +37,9 @@ async def _plain(world: World) -> None:
 
 async def _leftover(world: World) -> None:
     """A delta of `a` hidden behind a plain form, as after a put that died."""
-    await _done(world, Op("put", "a", "delta", "Q"))
+    await _done(world, B_DELTA, Op("put", "a", "delta", "Q"))
     stored = world.objects["a.delta"]
-    await _done(world, Op("put", "a", "plain", "O"), B_DELTA)
+    await _done(world, Op("put", "a", "plain", "O"))
     world.objects["a.delta"] = stored
 
 

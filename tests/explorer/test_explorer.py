@@ -17,7 +17,7 @@ from tests.explorer.codec import MaskingCodec
 from tests.explorer.explorer import BUCKET, Outcome, Schedule, World, run
 from tests.explorer.loop import InlineLoop
 from tests.explorer.processes import Processes
-from tests.explorer.schedules import Shape, delete_op, get_op, plain_op, put_op, schedules
+from tests.explorer.schedules import GC, Shape, delete_op, get_op, plain_op, put_op, schedules
 
 if TYPE_CHECKING:
     from tests.tally import Tally
@@ -208,6 +208,8 @@ START: Callable[[str], Any] = starts.world_before
         (no_trash, [("delta", ((put_op("b", "B"),), (delete_op("a"),)))]),
         (delta_first, [("leftover", ((delete_op("a"),), (get_op("a"), get_op("a"))))]),
         (plain_deleted_first, [("leftover", ((delete_op("a"),), (get_op("a"), get_op("a"))))]),
+        (one_trash_entry, [("idle", ((GC,), (put_op("b", "O"), delete_op("b")), (put_op("a", "O"),)))]),
+        (reference_not_looked_at_again, [("delta", ((put_op("b", "B"),), (delete_op("a"),)))]),
         (any_delta_removed, [("pair", ((plain_op("a", "B"),), (delete_op("a"),), (put_op("a", "O"),)))]),
     ],
     ids=lambda step: getattr(step, "__name__", ""),

@@ -16,6 +16,7 @@ from deltaglider_async.bulk.actions import CLIENT_DECIDES, Action, Copy, Delete,
 from deltaglider_async.bulk.events import Advanced, Event, Failed, Finished, Planned, Started, Summary
 from deltaglider_async.bulk.names import prepare_place
 from deltaglider_async.bulk.schedule import Schedule
+from deltaglider_async.streams.threads import to_its_end
 
 if TYPE_CHECKING:
     from anyio.abc import TaskGroup
@@ -58,9 +59,10 @@ async def transfer(
         await work
     finally:
         work.cancel()
-        with anyio.CancelScope(shield=True):
-            await asyncio.wait([work])
-        receive.close()
+        try:
+            await to_its_end(asyncio.wait([work]))
+        finally:
+            receive.close()
 
 
 class _Transfer:

@@ -1,7 +1,8 @@
 """Sealed entries as files of one folder, bounded, least recently used first to go.
 
 With a key of the user's own the folder is shared by processes and outlives them: entries appear by rename,
-and any file may vanish at any moment. Without one the folder belongs to one client and goes with it.
+and any file may vanish at any moment. Without one the folder belongs to one client and goes with it, or, where the
+process was killed, with the next one that makes such a folder beside it.
 An entry's modification time is when it was last used (set explicitly: most mounts do not record access).
 """
 
@@ -9,17 +10,16 @@ from __future__ import annotations
 
 import os
 import secrets
-import shutil
 import stat
 import sys
 import tempfile
 import threading
 import time
-import weakref
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from deltaglider_async.cache.own_folder import OwnFolder, sweep
 from deltaglider_async.cache.sealed import BLOCK, HEADER
 from deltaglider_async.errors import CacheCorruptionError, CacheMissError, ConfigurationError
 
@@ -41,14 +41,14 @@ class _Found(NamedTuple):
 class DiskEntries:
     """Entries `<sha256>.<label of the key>.sealed`. The bound counts those of every key in the folder."""
 
-    def __init__(self, folder: Path, label: str, limit: int, *, owned: bool) -> None:
-        """With `owned`, the folder is removed by `close`, or at the latest with this object."""
+    def __init__(self, folder: Path, label: str, limit: int, own: OwnFolder | None = None) -> None:
+        """With `own`, which is `folder`, that is removed by `close`, or at the latest with this object."""
         self.folder = folder
         self.limit = limit
         self._suffix = f".{label}{_ENTRY}"
         self._size = 0
         self._scanning = threading.Lock()
-        self._remove = weakref.finalize(self, _remove_own, folder, os.getpid()) if owned else None
+        self._own = own
         self._shrink()
 
     @classmethod
@@ -57,21 +57,22 @@ class DiskEntries:
         folder = folder or _user_cache() / "deltaglider-async"
         _make(folder)
         _refuse_unless_private(folder)
-        return cls(folder, label, limit, owned=False)
+        return cls(folder, label, limit)
 
     @classmethod
     def private(cls, parent: Path | None, label: str, limit: int) -> DiskEntries:
         """Entries of one client, in a fresh folder."""
         if parent is not None:
             _make(parent)
+        sweep(parent, lambda name: name.endswith((_ENTRY, _PARTIAL)))
         try:
-            folder = Path(tempfile.mkdtemp(prefix="deltaglider-async-", dir=parent))
+            own = OwnFolder(parent)
         except OSError as error:
             raise ConfigurationError(
                 f"DG_CACHE_DIR: no folder could be created in {parent or tempfile.gettempdir()}: {error.strerror}. "
                 "Give a folder that can be written, or set DG_CACHE_BACKEND=memory"
             ) from error
-        return cls(folder, label, limit, owned=True)
+        return cls(own.path, label, limit, own)
 
     def holds(self, sha256: str) -> bool:
         try:
@@ -123,8 +124,8 @@ class DiskEntries:
         self._shrink()
 
     def close(self) -> None:
-        if self._remove is not None:
-            self._remove()
+        if self._own is not None:
+            self._own.remove()
             self._size = 0
 
     def stored_size(self) -> int:
@@ -185,8 +186,3 @@ def _refuse_unless_private(folder: Path) -> None:
     else:
         return
     raise ConfigurationError(f"DG_CACHE_DIR: the cache folder {folder} {problem}. {advice}")
-
-
-def _remove_own(folder: Path, process: int) -> None:
-    if os.getpid() == process:  # a forked child inherits the finalizer, not the folder
-        shutil.rmtree(folder, ignore_errors=True)

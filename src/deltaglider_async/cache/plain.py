@@ -7,13 +7,13 @@ so that `close` is right at any moment, also after an `open` that nobody waited 
 from __future__ import annotations
 
 import os
-import shutil
-import tempfile
-import weakref
 from abc import ABC, abstractmethod
-from pathlib import Path
 
+from deltaglider_async.cache.own_folder import OwnFolder, sweep
 from deltaglider_async.errors import LocalIOError
+
+#: Name of a plain reference where it must have one.
+_REFERENCE = "reference"
 
 
 class Plain(ABC):
@@ -75,21 +75,22 @@ class MemoryFile(Plain):
 class NamedFile(Plain):
     """A 0600 file in a 0700 folder of its own. A name, because opening `/dev/fd/N` on macOS shares the offset."""
 
-    _remove: weakref.finalize[..., NamedFile] | None = None
+    _folder: OwnFolder | None = None
 
     def open(self) -> None:
         try:
-            folder = Path(tempfile.mkdtemp(prefix="deltaglider-async-"))
-            self._remove = weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
-            self.path = str(folder / "reference")
+            # Whoever was killed left its reference here in plain: it goes before another one comes.
+            sweep(None, _REFERENCE.__eq__)
+            self._folder = OwnFolder()
+            self.path = str(self._folder.path / _REFERENCE)
             self._descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise _no_room(error) from error
 
     def close(self) -> None:
         super().close()
-        if self._remove is not None:
-            self._remove()
+        if self._folder is not None:
+            self._folder.remove()
 
 
 def default_plain() -> type[Plain]:

@@ -88,9 +88,16 @@ class ReferenceCache:
         key = given.get_secret_value() if given else secrets.token_bytes(KEY_SIZE)
         if settings.cache_backend == "memory":
             return cls(MemoryEntries(settings.cache_memory_size_mb * MIB), key, default_plain())
-        opened = DiskEntries.shared if given else DiskEntries.private
         limit = settings.cache_disk_size_mb * MIB
-        return cls(await in_thread(opened, settings.cache_dir, key_label(key), limit), key, default_plain())
+        open_entries = DiskEntries.shared if given else DiskEntries.private
+        opened: list[DiskEntries] = []  # not returned from the thread: it must be closed after a cancellation, too
+        try:
+            await in_thread(lambda: opened.append(open_entries(settings.cache_dir, key_label(key), limit)))
+        except BaseException:
+            for entries in opened:
+                await in_thread(entries.close)
+            raise
+        return cls(opened[0], key, default_plain())
 
     async def aclose(self) -> None:
         """Let go of the entries: without a key of the user's own they disappear. May be called again."""

@@ -22,10 +22,9 @@ from collections.abc import Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 
-import anyio
-
 from deltaglider_async.errors import CodecUnavailableError
 from deltaglider_async.streams import CHUNK, Chunks
+from deltaglider_async.streams.threads import to_its_end
 
 if sys.platform == "linux":
     import fcntl
@@ -125,8 +124,7 @@ async def stream_through(
                 child.kill()  # whatever it started must not keep its stderr open
                 raise ProcessFailedError(code, await listening or limits.explain(code))
         finally:
-            with anyio.CancelScope(shield=True):
-                await child.end(*tasks)
+            await to_its_end(child.end(*tasks))
 
 
 async def _start(argv: Sequence[str], pass_fds: Sequence[int]) -> Process:
@@ -205,11 +203,10 @@ class Child:
                 self._starved = True
         except BaseException:
             self.kill()
+            self._let_go()
             raise
         self._starved = False
-        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-            self.stdin.close()
-            await self.stdin.wait_closed()
+        self.stdin.close()  # what is still buffered is sent; cancelled, `wait_closed` would spoil asyncio's bookkeeping
 
     async def watch(self) -> None:
         """End the process when it has neither taken nor given anything for long.

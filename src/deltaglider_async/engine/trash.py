@@ -7,7 +7,8 @@ a delta against it at this moment. So a drop never destroys it:
 2. copy the reference, by the server, to an entry of this drop's own
    (`<prefix>/.deltaglider/trash/<sha256>/<random>/reference.bin`);
 3. delete the reference if it still has its ETag;
-4. look again: where there is a delta now, put the reference back from the entry, if nothing is in its place.
+4. look again: where there is a delta now, put the reference back from the entry; if another one is in its place, under
+   its digest.
 
 A writer looks for its reference after it has written its delta, and puts it back where it is gone. So either the
 writer finds it gone, or the drop finds the delta. A drop that dies after step 3 leaves deltas whose reference is in the
@@ -98,8 +99,10 @@ async def _drop(engine: Engine, bucket: str, space: str, key: str, access: Argum
             return
         if not await engine.store.delete_if_unchanged(bucket, key, head["ETag"], access):
             return
-        if await has_deltas(engine, bucket, space, access):
-            await restore(engine, bucket, entry, key, access)
+        if await has_deltas(engine, bucket, space, access) and not await restore(engine, bucket, entry, key, access):
+            now, _ = await engine.reference(bucket, key, access)
+            if now is None or now.sha256 != sha256:  # another one was created meanwhile
+                await restore(engine, bucket, entry, keys.addressed_reference_key(space, sha256), access)
 
 
 async def _bury(engine: Engine, bucket: str, key: str, entry: str, head: Response, access: Arguments) -> bool:

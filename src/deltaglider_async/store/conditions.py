@@ -7,6 +7,7 @@ write that relies on one, a tiny object is written and the operation tried in a 
 
 from __future__ import annotations
 
+import asyncio
 import io
 import logging
 import secrets
@@ -22,6 +23,7 @@ from deltaglider_async.errors import NotFoundError, PreconditionFailedError, Sto
 from deltaglider_async.format import keys
 from deltaglider_async.store.errors import code_of, is_missing_key, translated
 from deltaglider_async.store.s3 import Store
+from deltaglider_async.streams.threads import to_its_end
 
 Operation = Literal["PutObject", "CompleteMultipartUpload", "DeleteObject", "CopyObject", "UploadPartCopy"]
 Condition = Literal["IfNoneMatch", "IfMatch", "CopySourceIfMatch"]
@@ -84,8 +86,7 @@ class Conditions:
                     else:
                         await self._call(operation, target, **unmet, **_more(operation, target))
                 finally:
-                    with anyio.move_on_after(_SECONDS_FOR_CLEANING, shield=True):
-                        await self._clean_up("DeleteObject", target)
+                    await to_its_end(self._clean_up("DeleteObject", target))
         except PreconditionFailedError:
             return True
         except NotFoundError as error:
@@ -100,10 +101,11 @@ class Conditions:
         return False
 
     async def _upload(self, operation: Operation, target: Mapping[str, Any], unmet: Mapping[str, Any]) -> None:
-        upload = await self._call("CreateMultipartUpload", target)
-        target = {**target, "UploadId": upload["UploadId"]}
+        creating = asyncio.ensure_future(self._call("CreateMultipartUpload", target))
         completed = False
         try:
+            # Not given up when this is cancelled: an upload whose id never arrived could not be aborted.
+            target = {**target, "UploadId": (await asyncio.shield(creating))["UploadId"]}
             if operation == "UploadPartCopy":
                 await self._call(operation, target, PartNumber=1, **unmet, **_more(operation, target))
             else:
@@ -113,12 +115,17 @@ class Conditions:
                 completed = True
         finally:
             if not completed:
-                with anyio.move_on_after(_SECONDS_FOR_CLEANING, shield=True):
-                    await self._clean_up("AbortMultipartUpload", target)
+                await to_its_end(self._abort(target, creating))
+
+    async def _abort(self, target: Mapping[str, Any], creating: asyncio.Future[Any]) -> None:
+        await asyncio.wait((creating,), timeout=_SECONDS_FOR_CLEANING)
+        if creating.done() and not creating.cancelled() and creating.exception() is None:
+            await self._clean_up("AbortMultipartUpload", {**target, "UploadId": creating.result()["UploadId"]})
 
     async def _clean_up(self, operation: str, target: Mapping[str, Any]) -> None:
         try:
-            await self._call(operation, target)
+            with anyio.move_on_after(_SECONDS_FOR_CLEANING):
+                await self._call(operation, target)
         except (BotoCoreError, ClientError) as error:  # what the probe told counts; it is hidden and a few bytes long
             _log.warning("cannot remove s3://%s/%s, which is of no use: %s", target["Bucket"], target["Key"], error)
 

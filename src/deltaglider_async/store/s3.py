@@ -31,6 +31,7 @@ from deltaglider_async.store.errors import code_of, is_missing_key, translated
 from deltaglider_async.streams import CHUNK, Chunks
 from deltaglider_async.streams.chunks import rechunk
 from deltaglider_async.streams.digest import base64_sha256
+from deltaglider_async.streams.threads import to_its_end
 
 _log = logging.getLogger(__name__)
 
@@ -236,18 +237,18 @@ class Store:
             except ClientError as error:
                 completed = await self._written_already(error, arguments, identity)
         except BaseException:
-            with anyio.move_on_after(_ABORT_SECONDS, shield=True):
-                await self._abort(arguments, creating)
+            await to_its_end(self._abort(arguments, creating))
             raise
         return completed
 
     async def _abort(self, arguments: Response, creating: asyncio.Future[Response]) -> None:
-        await asyncio.wait((creating,))
-        if creating.cancelled() or creating.exception() is not None:
-            return
-        arguments["UploadId"] = creating.result()["UploadId"]
         try:
-            await self.s3.abort_multipart_upload(**self.accepted("AbortMultipartUpload", arguments))
+            with anyio.move_on_after(_ABORT_SECONDS):
+                await asyncio.wait((creating,))
+                if creating.cancelled() or creating.exception() is not None:
+                    return
+                arguments["UploadId"] = creating.result()["UploadId"]
+                await self.s3.abort_multipart_upload(**self.accepted("AbortMultipartUpload", arguments))
         except (BotoCoreError, ClientError) as error:  # what made us abort is the error to raise
             if code_of(error) != "NoSuchUpload":
                 _log.warning(

@@ -113,10 +113,12 @@ class ObjectBody:
         """Stop, and give back the connection, the process and the reference behind this body. Idempotent."""
         self._ended = True
         self._held = memoryview(b"")
-        await self._chunks.aclose()
-        if self._release is not None:
-            release, self._release = self._release, None
-            release()
+        try:
+            await self._chunks.aclose()
+        finally:
+            if self._release is not None:
+                release, self._release = self._release, None
+                release()
 
     async def close(self) -> None:
         """The same as `aclose`."""

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import stat
+import sys
 from contextlib import suppress
+from functools import lru_cache
 from pathlib import Path
 from typing import IO
 
 from deltaglider_async.errors import LocalIOError
+from deltaglider_async.streams import owners
 from deltaglider_async.streams.body import ObjectBody
 from deltaglider_async.streams.threads import in_thread
 
@@ -67,24 +71,33 @@ class _Device:
 
 
 class _PartFile:
-    """An object of its own, so that an opening that is cancelled is still closed. All methods block."""
+    """An object of its own, so that an opening that is cancelled is still closed. All methods block.
+
+    Where the system can, the file has no name until it is complete, and a process that is killed leaves nothing.
+    Elsewhere it has one that tells what it is; `_sweep` removes those that have no owner any more.
+    """
 
     def __init__(self, path: Path) -> None:
-        # File systems take names of 255 bytes.
-        name = os.fsdecode(os.fsencode(path.name)[:200])
         self._path = path
-        self._part = path.with_name(f".{name}.{secrets.token_hex(6)}.part")
         self._file: IO[bytes] | None = None
+        self._part: Path | None = None
+        """The name that the file has before it is complete, if any."""
 
     def open(self) -> None:
-        """Its own attempt at the name: never follows or overwrites what somebody else left there.
-
-        From the start nobody may read it who may not read the older file.
-        """
+        # From the start nobody may read it who may not read the older file.
         mode = 0o666
         with suppress(FileNotFoundError):
             mode &= stat.S_IMODE(self._path.stat().st_mode)
-        self._file = open(self._part, "xb", opener=lambda name, flags: os.open(name, flags, mode))  # noqa: SIM115
+        _sweep(self._path.parent)
+        self._file = _without_name(self._path.parent, mode)
+        while self._file is None:
+            # Its own attempt at the name: never follows or overwrites what somebody else left there.
+            self._part = _part_name(self._path)
+            file = open(self._part, "xb", opener=lambda name, flags: os.open(name, flags, mode))  # noqa: SIM115
+            if owners.hold(self._part, file.fileno()):
+                self._file = file
+            else:
+                file.close()
 
     def write(self, chunk: bytes) -> None:
         assert self._file is not None
@@ -92,12 +105,82 @@ class _PartFile:
 
     def finish(self) -> None:
         assert self._file is not None
-        self._file.close()
-        with suppress(FileNotFoundError):  # else a private file would become as public as a new one
-            self._part.chmod(stat.S_IMODE(self._path.stat().st_mode))
-        self._part.replace(self._path)
+        self._file.flush()
+        if self._part is None and self._appear(self._file.fileno()):
+            return
+        assert self._part is not None
+        held = os.dup(self._file.fileno()) if os.name == "posix" else -1  # else a sweep could take it for abandoned
+        try:
+            self._file.close()  # network file systems tell here of a disk that is full
+            with suppress(FileNotFoundError):  # else a private file would become as public as a new one
+                self._part.chmod(stat.S_IMODE(self._path.stat().st_mode))
+            self._part.replace(self._path)
+        finally:
+            if held >= 0:
+                os.close(held)
+
+    def _appear(self, descriptor: int) -> bool:
+        """Give the file its name. False if that is taken: then it gets another one, under which it can replace that."""
+        with suppress(FileExistsError):
+            _link(descriptor, self._path)
+            return True
+        while True:
+            part = _part_name(self._path)
+            _link(descriptor, part)
+            self._part = part
+            if owners.hold(part, descriptor):
+                return False
 
     def discard(self) -> None:
         if self._file is not None:
             self._file.close()
-            self._part.unlink(missing_ok=True)
+            if self._part is not None:
+                self._part.unlink(missing_ok=True)
+
+
+_SUFFIX = ".dg-part"
+_PART = re.compile(rf"\..*\.[0-9a-f]{{12}}{re.escape(_SUFFIX)}", re.DOTALL)
+
+
+def _part_name(path: Path) -> Path:
+    # File systems take names of 255 bytes.
+    name = os.fsdecode(os.fsencode(path.name)[:200])
+    return path.with_name(f".{name}.{secrets.token_hex(6)}{_SUFFIX}")
+
+
+def _without_name(folder: Path, mode: int) -> IO[bytes] | None:
+    """A new file without a name; None where the system, or the file system, has no such thing."""
+    if sys.platform == "linux":
+        try:
+            descriptor = os.open(folder, os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, mode)
+        except OSError:
+            return None  # whatever else is wrong shows when the file gets a name
+        if Path(f"/proc/self/fd/{descriptor}").exists():  # else it could not be given one
+            return os.fdopen(descriptor, "wb")
+        os.close(descriptor)
+    return None
+
+
+def _link(descriptor: int, path: Path) -> None:
+    # `src_dir_fd` has no other use here than to choose the system call that follows the link in /proc.
+    os.link(f"/proc/self/fd/{descriptor}", path, src_dir_fd=descriptor, follow_symlinks=True)
+
+
+@lru_cache(maxsize=1024)
+def _sweep(folder: Path) -> None:
+    """Remove what killed processes left in a folder; once in this process, for the folder may be large."""
+    with suppress(OSError), os.scandir(folder) as items:
+        for item in items:
+            if _PART.fullmatch(item.name) and item.is_file(follow_symlinks=False):
+                with suppress(OSError):  # another user's, or gone meanwhile
+                    _remove_if_abandoned(Path(item.path))
+
+
+def _remove_if_abandoned(path: Path) -> None:
+    # Opened for writing: on NFS only then it can be locked.
+    descriptor = os.open(path, os.O_RDWR | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0))
+    try:
+        if owners.abandoned(descriptor):
+            path.unlink()
+    finally:
+        os.close(descriptor)

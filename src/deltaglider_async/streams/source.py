@@ -9,7 +9,7 @@ import io
 import os
 import stat
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import aclosing, asynccontextmanager, suppress
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any
@@ -20,7 +20,7 @@ from deltaglider_async.errors import InvalidRequestError, LocalIOError, SourceCh
 from deltaglider_async.streams import CHUNK, Chunks
 from deltaglider_async.streams.digest import Digest
 from deltaglider_async.streams.spool import Spool
-from deltaglider_async.streams.threads import in_thread
+from deltaglider_async.streams.threads import in_thread, to_its_end, until_done
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,11 +166,12 @@ async def replayable(source: Source) -> AsyncIterator[Source]:
         try:
             yield replace(source, open=chunks, rereadable=True)
         finally:
-            if upcoming is not None:
-                upcoming.cancel()
-                with suppress(asyncio.CancelledError, Exception):
-                    await upcoming
-            await stream.aclose()
+            try:
+                if upcoming is not None:
+                    upcoming.cancel()
+                    await to_its_end(until_done(upcoming))
+            finally:
+                await stream.aclose()
 
 
 async def digest_of(source: Source) -> Digest:

@@ -1,4 +1,4 @@
-"""Blocking work in a thread, never left behind.
+"""Work that is never left behind: in a thread, or after a cancellation.
 
 `anyio.to_thread.run_sync` waits for its thread when an anyio scope is cancelled, but not when the task is
 (`task.cancel()`, `asyncio.timeout`, `asyncio.wait_for`): the thread would go on writing to a descriptor
@@ -17,7 +17,7 @@ import anyio
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Coroutine, Iterable, Iterator
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -44,6 +44,26 @@ async def in_thread(function: Callable[[Unpack[Ts]], T], *args: *Ts, stop: threa
         await until_done(work)
         raise
     return work.result()
+
+
+async def to_its_end(work: Coroutine[Any, Any, T]) -> T:
+    """Run a clean-up to its end, and only then give way to a cancellation that came meanwhile.
+
+    A shielded anyio scope keeps off anyio's cancellation only; a second `task.cancel()` would go through it. The
+    work must end by itself.
+    """
+    task = asyncio.ensure_future(work)
+    cancellation: asyncio.CancelledError | None = None
+    with anyio.CancelScope(shield=True):
+        while not task.done():
+            try:
+                await asyncio.wait((task,))
+            except asyncio.CancelledError as error:
+                cancellation = error
+    if cancellation is not None:
+        await until_done(task)
+        raise cancellation
+    return task.result()
 
 
 async def until_done(work: asyncio.Future[Any]) -> None:
