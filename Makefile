@@ -49,7 +49,7 @@ proofs: setup archivers servers ## the long forms of the tests
 	$(BIN)/python -m pytest -m slow --timeout 0 $(PYTEST)
 
 torture: setup archivers servers ## the proofs at full length: schedules, faults, kills, mutations, cancellations; one table at the end
-	$(BIN)/python -m pytest tests/torture --torture --timeout 0 $(PYTEST)
+	$(BIN)/python -m pytest tests/torture tests/explorer tests/test_concurrency.py tests/interop/test_races.py --torture --timeout 0 $(PYTEST)
 
 fuzz: $(STAMP) ## the readers of headers and metadata on 100,000 inputs each (FUZZ_EXAMPLES=...)
 	$(BIN)/python -m pytest tests/fuzz --hypothesis-profile fuzz --timeout 0 $(PYTEST)

@@ -45,7 +45,7 @@ _ADVICE = {
     "ExpiredToken": "The credentials have expired; get new ones.",
     "RequestTimeTooSkewed": "Set this machine's clock.",
     "PermanentRedirect": "The bucket is in another region; give that one (--region, region_name).",
-    "BucketNotEmpty": "Delete its objects first; .deltaglider/ folders and reference.bin objects count too.",
+    "BucketNotEmpty": "Delete its objects first; dropped references count too (dg gc --exclusive --older-than 0s).",
     "SlowDown": "The service asks for fewer requests; try again later.",
 }
 
