@@ -48,7 +48,7 @@ class Bucket:
 
     async def get(self, key: str) -> tuple[bytes, dict[str, str]]:
         answer = await self.call("get_object", Key=key)
-        return await asyncio.to_thread(answer["Body"].read), answer["Metadata"]
+        return await asyncio.to_thread(answer["Body"].read), _of_object(answer)
 
     async def move(self, key: str, to: str) -> None:
         data, metadata = await self.get(key)
@@ -66,7 +66,12 @@ class Bucket:
         """ETag and metadata of all that is stored, by key."""
         listed = await self.call("list_objects_v2")
         heads = {item["Key"]: await self.call("head_object", Key=item["Key"]) for item in listed.get("Contents", [])}
-        return {key: (head["ETag"], head["Metadata"]) for key, head in heads.items()}
+        return {key: (head["ETag"], _of_object(head)) for key, head in heads.items()}
+
+
+def _of_object(answer: Any) -> dict[str, str]:
+    """The metadata without that of the write."""
+    return {name: value for name, value in answer["Metadata"].items() if name != "dg-put-id"}
 
 
 @pytest.fixture

@@ -357,8 +357,8 @@ class Store:
         except (PreconditionFailedError, NotFoundError) as error:
             if isinstance(error, ClientError) and await self._gone(error, bucket, key, arguments):
                 return True
-            if isinstance(error, PreconditionFailedError):
-                return False
+            if isinstance(error, PreconditionFailedError) or is_missing_key(error):
+                return False  # another one, which may have come after the delete
             raise
         return True
 
