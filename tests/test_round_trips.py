@@ -83,7 +83,14 @@ def assert_is_delta(found: Stored, key: str, data: bytes, reference: bytes, spac
     datetime.fromisoformat(metadata["dg-created-at"])
     stored_reference, reference_metadata = found[f"{space}/reference.bin"]
     assert stored_reference == reference
-    assert set(reference_metadata) == {"dg-tool", "dg-source-name", "dg-file-sha256", "dg-created-at", "dg-note"}
+    assert set(reference_metadata) == {
+        "dg-tool",
+        "dg-source-name",
+        "dg-file-sha256",
+        "dg-created-at",
+        "dg-note",
+        "dg-put-id",
+    }
     assert reference_metadata["dg-file-sha256"] == sha256(reference)
     assert reference_metadata["dg-note"] == "reference"
 

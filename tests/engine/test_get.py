@@ -7,7 +7,6 @@ import contextlib
 import gc
 import gzip
 import hashlib
-import io
 import itertools
 import os
 import random
@@ -39,6 +38,7 @@ from deltaglider_async.errors import (
     PreconditionFailedError,
     StorageIOError,
 )
+from deltaglider_async.streams import part_file
 from deltaglider_async.streams.body import ObjectBody
 from tests.engine.conftest import MakeClient, content, version
 from tests.servers import cutting_off
@@ -843,22 +843,21 @@ async def test_a_download_replaces_a_file_only_when_it_is_complete(long: Both, f
     assert target.read_bytes() == long.data
 
 
+@pytest.mark.parametrize("named", [False, True], ids=["without a name", "with a name"])
 async def test_a_download_cancelled_while_its_file_is_opened_leaves_none(
-    both: Both, folder: Path, monkeypatch: pytest.MonkeyPatch
+    both: Both, folder: Path, monkeypatch: pytest.MonkeyPatch, named: bool
 ) -> None:
     """Opening happens in a thread, which a cancellation does not stop."""
     opening, go_on = asyncio.Event(), threading.Event()
     loop = asyncio.get_running_loop()
-    io_open = io.open
+    without_name = part_file._without_name
 
-    def slowly(file: Any, *rest: Any, **options: Any) -> Any:
-        if str(file).endswith(".part"):
-            loop.call_soon_threadsafe(opening.set)
-            go_on.wait(10)
-        return io_open(file, *rest, **options)
+    def slowly(where: Path, mode: int) -> Any:
+        loop.call_soon_threadsafe(opening.set)
+        go_on.wait(10)
+        return None if named else without_name(where, mode)
 
-    for name in ("aiofiles.threadpool.sync_open", "builtins.open", "io.open"):  # however it is opened
-        monkeypatch.setattr(name, slowly)
+    monkeypatch.setattr(part_file, "_without_name", slowly)
     task = asyncio.create_task(both.client.download(f"s3://{both.bucket}/{both.delta}", folder / "file"))
     async with asyncio.timeout(10):
         await opening.wait()
