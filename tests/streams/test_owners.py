@@ -62,7 +62,7 @@ plain.write(b"plain")
 A_DOWNLOAD = """
 from pathlib import Path
 from deltaglider_async.streams import part_file
-part_file._without_name = lambda folder: None
+part_file._without_name = lambda folder, mode: None
 part = part_file._PartFile(Path(sys.argv[1]))
 part.open()
 part.write(b"half")

@@ -12,7 +12,7 @@ import gzip
 import hashlib
 import random
 import subprocess
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,6 +22,7 @@ import anyio
 import pytest
 
 from deltaglider_async.client import DeltaGliderClient
+from deltaglider_async.engine import references
 from deltaglider_async.errors import DeltaGliderError
 from deltaglider_async.format import metadata as meta
 from deltaglider_async.session import create_client
@@ -89,6 +90,10 @@ class Shelf(Store):
                 "NoSuchKey", _NOT_FOUND, "GetObject", f"cannot read s3://{bucket}/{key}: no such object"
             )
         return response
+
+    async def pages(self, bucket: str, arguments: Arguments = NONE) -> AsyncGenerator[Response, None]:
+        names = sorted(key for key in self.objects if key.startswith(arguments.get("Prefix") or ""))
+        yield {"Contents": [{"Key": key} for key in names], "IsTruncated": False}
 
 
 @dataclass(frozen=True)
@@ -164,8 +169,13 @@ def releases(tmp_path_factory: pytest.TempPathFactory) -> list[Release]:
 
 
 @pytest.fixture
-async def clients() -> AsyncIterator[list[DeltaGliderClient]]:
-    """One for each worker, with a shelf of its own and nothing in its cache."""
+async def clients(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[list[DeltaGliderClient]]:
+    """One for each worker, with a shelf of its own, which keeps no versions, and nothing in its cache."""
+
+    async def no_version(*arguments: Any) -> None:
+        return None
+
+    monkeypatch.setattr(references, "older_version", no_version)
     async with AsyncExitStack() as stack:
         settings = Settings(cache_backend="memory")
         opened = [await stack.enter_async_context(create_client(settings=settings)) for _ in range(_WORKERS)]

@@ -6,7 +6,7 @@ in the trash, and last among older versions. Its SHA-256 decides each time.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from typing import Any
 
@@ -17,14 +17,13 @@ from deltaglider_async.engine.core import (
     Engine,
     Reference,
     ReferenceGoneError,
-    Response,
     access_only,
     where,
 )
-from deltaglider_async.errors import DeltaGliderError, IntegrityMismatchError, StorageIOError
+from deltaglider_async.errors import IntegrityMismatchError, StorageIOError
 from deltaglider_async.format import keys
 from deltaglider_async.format.metadata import DeltaMetadata, recorded_sha256
-from deltaglider_async.store.errors import translated
+from deltaglider_async.store import upkeep
 from deltaglider_async.types import Progress
 
 #: How often a reference is looked for that is gone each time it is fetched.
@@ -109,25 +108,12 @@ async def older_version(
 ) -> Reference | None:
     """A reference with this digest among the older versions of a key, where the bucket keeps versions."""
     try:
-        async with aclosing(_versions(engine, bucket, key, access)) as versions:
+        async with aclosing(upkeep.older_versions(engine.store, bucket, key, access)) as versions:
             async for version in versions:
-                head = await engine.store.head(bucket, key, {**access, "VersionId": version})
+                name = version["VersionId"]
+                head = await engine.store.head(bucket, key, {**access, "VersionId": name})
                 if head is not None and recorded_sha256(head.get("Metadata", {}), bare=True) == sha256:
-                    return Reference(bucket, key, sha256, int(head["ContentLength"]), version=version)
-    except DeltaGliderError:
+                    return Reference(bucket, key, sha256, int(head["ContentLength"]), version=name)
+    except upkeep.Unknown:
         pass  # a service without versions, or no permission to see them; the caller says what is missing
     return None
-
-
-async def _versions(engine: Engine, bucket: str, key: str, access: Mapping[str, Any]) -> AsyncGenerator[str, None]:
-    marker: Response = {}
-    while True:
-        arguments = engine.store.accepted("ListObjectVersions", {**access, "Prefix": key, **marker})
-        with translated("list the versions of", where(bucket, key)):
-            page = await engine.store.s3.list_object_versions(Bucket=bucket, **arguments)
-        for item in page.get("Versions", ()):
-            if item["Key"] == key and not item.get("IsLatest") and item.get("VersionId") not in (None, "null"):
-                yield item["VersionId"]
-        if not page.get("IsTruncated") or page.get("NextKeyMarker", key) != key:
-            return
-        marker = {"KeyMarker": page["NextKeyMarker"], "VersionIdMarker": page.get("NextVersionIdMarker")}
