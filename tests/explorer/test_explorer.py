@@ -69,7 +69,7 @@ class _WrongError(Exception):
 
 
 def test_one_order_explains_everything(torture: Tally) -> None:
-    count, wrong = explore(torture.length(10_000, 200_000))
+    count, wrong = explore(torture.length(10_000, 100_000))
     torture.add("interleavings", schedules=count, objects_lost=0 if wrong is None else 1)
     assert wrong is None, f"\n{wrong}"
 
