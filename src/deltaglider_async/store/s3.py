@@ -164,7 +164,8 @@ class Store:
             with translated("put", f"s3://{bucket}/{key}"):
                 if second is None:
                     if sha256 is not None:
-                        arguments["ChecksumSHA256"] = base64_sha256(sha256)
+                        # Named as well: S3 asks for that in a bucket with Object Lock.
+                        arguments |= {"ChecksumSHA256": base64_sha256(sha256), "ChecksumAlgorithm": "SHA256"}
                     try:
                         response: Response = await self.s3.put_object(
                             Body=io.BytesIO(first), **self.accepted("PutObject", arguments)
