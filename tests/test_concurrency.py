@@ -18,10 +18,10 @@ from botocore.session import Session
 
 from deltaglider_async import create_client
 from deltaglider_async.client import DeltaGliderClient
-from deltaglider_async.errors import NotFoundError
+from deltaglider_async.errors import IntegrityMismatchError, NotFoundError
 from tests.conftest import REGION
 from tests.history import History
-from tests.real_servers import ACCESS_KEY, SECRET_KEY
+from tests.real_servers import ACCESS_KEY, CONDITIONAL, SECRET_KEY
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
@@ -118,6 +118,7 @@ async def test_what_four_clients_put_into_new_prefixes_at_once_is_all_there(
     await asyncio.to_thread(look)
 
 
+@pytest.mark.parametrize("real_endpoint", CONDITIONAL, indirect=True)
 async def test_clients_that_put_the_same_key_at_once_leave_one_of_their_files(
     clients: list[DeltaGliderClient], place: str
 ) -> None:
@@ -141,16 +142,25 @@ async def test_no_acknowledged_write_is_lost_while_clients_put_get_and_delete_th
     seed = random.randrange(2**32)
     history, kinds = History(), Counter[str]()
     bodies = versions(8)
-    keys = [f"{prefix}/{name}" for prefix in ("a", "b") for name in ("1.zip", "2.zip", "3.zip")]
+    keys = [f"{prefix}/{number}.zip" for prefix in ("a", "b") for number in range(CLIENTS)]
+
+    # rclone keeps metadata beside the bytes, and changes them one after the other: a read sees those of two puts, and
+    # two puts may leave those of two. So there each client has keys of its own to write, and reads may be refused.
+    atomic = await clients[0]._engine.conditions.keeps(place, "a", "PutObject", "IfNoneMatch", {})
 
     async def work(client: DeltaGliderClient, who: int) -> None:
         randomness = random.Random(f"{seed} {who}")
         for step in range(torture.length(15, 300)):
             key, kind = randomness.choice(keys), randomness.choice(KINDS)
             kinds[kind] += 1
+            if kind != "get" and not atomic:
+                key = f"{key.partition('/')[0]}/{who}.zip"
             if kind == "get":
                 since = history.now()
-                assert await read(client, place, key) in history.readable(key, since), (seed, key)
+                try:
+                    assert await read(client, place, key) in history.readable(key, since), (seed, key)
+                except IntegrityMismatchError:
+                    assert not atomic, (seed, key)
             elif kind == "delete":
                 with history.write(key, None):
                     await client.delete_object(Bucket=place, Key=key)
