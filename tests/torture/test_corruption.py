@@ -369,12 +369,12 @@ async def test_what_is_mutated_here_can_be_read(clients: list[DeltaGliderClient]
 
 
 async def test_mutated_deltas(clients: list[DeltaGliderClient], releases: list[Release], torture: Tally) -> None:
-    await torment(clients, releases, mutated_delta, torture.length(1000, 20_000), torture)
+    await torment(clients, releases, mutated_delta, torture.length(1000, 5000), torture)
 
 
 async def test_mutated_references(clients: list[DeltaGliderClient], releases: list[Release], torture: Tally) -> None:
-    await torment(clients, releases, mutated_reference, torture.length(1000, 20_000), torture)
+    await torment(clients, releases, mutated_reference, torture.length(1000, 5000), torture)
 
 
 async def test_mutated_metadata(clients: list[DeltaGliderClient], releases: list[Release], torture: Tally) -> None:
-    await torment(clients, releases, mutated_metadata, torture.length(1000, 20_000), torture)
+    await torment(clients, releases, mutated_metadata, torture.length(1000, 5000), torture)
