@@ -20,6 +20,7 @@ from email.utils import parsedate_to_datetime
 from deltaglider_async.engine.copy_source import HEADERS, CopyRequest, SourceChangedError, as_put, tags, unmet
 from deltaglider_async.engine.core import (
     Engine,
+    ObjectReplacedError,
     Response,
     access_only,
     encryption_of,
@@ -79,7 +80,7 @@ async def copy(engine: Engine, request: CopyRequest) -> PutResult:
                 result = await _copy_delta(engine, request, found)
             else:
                 result = await _copy_plain(engine, request, found)
-        except SourceChangedError:
+        except (SourceChangedError, ObjectReplacedError):
             failure = StorageIOError
             continue
         if result is not None:

@@ -13,7 +13,7 @@ from typing import Any
 
 from deltaglider_async.cache import Lease, ReferenceCache
 from deltaglider_async.codec import Codec, xdelta
-from deltaglider_async.errors import IntegrityMismatchError
+from deltaglider_async.errors import IntegrityMismatchError, StorageIOError
 from deltaglider_async.format import keys
 from deltaglider_async.format.metadata import TOOL, recorded_sha256
 from deltaglider_async.settings import MIB, Settings
@@ -51,6 +51,10 @@ class Reference:
 
 class ReferenceGoneError(IntegrityMismatchError):
     """A reference that was there a moment ago is not, or is another one. Look for it again."""
+
+
+class ObjectReplacedError(StorageIOError):
+    """An object was replaced or deleted while it was being read."""
 
 
 @dataclass

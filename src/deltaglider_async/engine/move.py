@@ -17,7 +17,7 @@ from deltaglider_async.engine.encode import Delta, PutRequest, Refused
 from deltaglider_async.engine.get import Found
 from deltaglider_async.engine.put import PutResult, create_reference, keeps, new_reference_key, write_delta
 from deltaglider_async.engine.references import reference_of
-from deltaglider_async.errors import DiffDecodeError, NotFoundError, PreconditionFailedError
+from deltaglider_async.errors import DiffDecodeError, IntegrityMismatchError, NotFoundError, PreconditionFailedError
 from deltaglider_async.format import keys
 from deltaglider_async.format import metadata as meta
 from deltaglider_async.format.candidates import MAGIC_LENGTH, compressed_stream
@@ -56,7 +56,13 @@ async def move(
         if reference is not None:
             return await _write(engine, request, put_request, found, spool, reference, None)
 
-        own = await reference_of(engine, found.bucket, found.stored_key, delta, request.reading)
+        try:
+            own = await reference_of(engine, found.bucket, found.stored_key, delta, request.reading)
+        except IntegrityMismatchError:
+            now = await engine.store.head(found.bucket, found.stored_key, request.reading | request.version)
+            if now is None or now["ETag"] != found.response["ETag"]:
+                raise SourceChangedError from None  # its reference has gone with it
+            raise
         if own.size > engine.settings.max_reference_size:
             return Refused("there is no reference yet, and its own is larger than DG_MAX_REFERENCE_SIZE")
         put_request.progress("reading reference", 0)

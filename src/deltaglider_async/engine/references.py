@@ -15,12 +15,13 @@ from deltaglider_async.engine import trash
 from deltaglider_async.engine.core import (
     PROCESS_MEMORY,
     Engine,
+    ObjectReplacedError,
     Reference,
     ReferenceGoneError,
     access_only,
     where,
 )
-from deltaglider_async.errors import IntegrityMismatchError, StorageIOError
+from deltaglider_async.errors import IntegrityMismatchError
 from deltaglider_async.format import keys
 from deltaglider_async.format.metadata import DeltaMetadata, recorded_sha256
 from deltaglider_async.store import upkeep
@@ -42,7 +43,7 @@ async def leased(
 ) -> AsyncIterator[Lease]:
     """The reference of a delta at hand, within the budget for reading. `etag` is the delta's.
 
-    Raises `IntegrityMismatchError` if it is nowhere, `StorageIOError` if that is so because the delta has gone or
+    Raises `IntegrityMismatchError` if it is nowhere, `ObjectReplacedError` if that is so because the delta has gone or
     been replaced meanwhile.
     """
     async with AsyncExitStack() as stack:
@@ -62,7 +63,7 @@ async def leased(
             pinned = {name: arguments[name] for name in ("VersionId",) if name in arguments}
             now = await engine.store.head(bucket, stored_key, access_only(arguments) | pinned)
             if now is None or now["ETag"] != etag:
-                raise StorageIOError(
+                raise ObjectReplacedError(
                     f"cannot read {where(bucket, keys.logical_key(stored_key))}: it was replaced or deleted while it "
                     "was being read. Get it again."
                 ) from error
