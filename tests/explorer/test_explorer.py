@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from tests.tally import Tally
 
 
+#: Thousands of runs; a slow machine is no failure.
+pytestmark = pytest.mark.timeout(1800)
+
+
 def explore(
     examples: int,
     world_before: Callable[[str], Any] = starts.world_before,
