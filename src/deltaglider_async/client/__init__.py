@@ -1,0 +1,45 @@
+"""The client: boto3's names and shapes as coroutines, over logical keys. One module per part of the surface."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from deltaglider_async.client.buckets import Buckets
+from deltaglider_async.client.deletes import Deletes
+from deltaglider_async.client.listings import Listings
+from deltaglider_async.client.original import Original
+from deltaglider_async.client.statistics import Statistics
+from deltaglider_async.client.upkeep import Upkeep
+
+__all__ = ["DeltaGliderClient"]
+
+
+class DeltaGliderClient(Deletes, Listings, Buckets, Original, Statistics, Upkeep):
+    """S3 with deltas. Made by `create_client`; safe for any number of concurrent calls on one event loop.
+
+    Methods in boto3's names take boto3's arguments and return boto3's responses, for logical keys: no
+    `.delta`, no `reference.bin`, no `.deltaglider/`. What S3 answers with an error is raised as an exception
+    that is both botocore's (`client.exceptions.NoSuchKey`, `ClientError`) and one of `deltaglider_async.errors`.
+
+    What touches neither the data nor the name of an object goes to aioboto3's client as it is
+    (`await client.put_bucket_policy(...)`).
+    """
+
+    def __repr__(self) -> str:
+        return f"<DeltaGliderClient {self.meta.endpoint_url}>"
+
+    def __getattr__(self, name: str) -> Any:
+        """Everything else that botocore's client has. Raises `AttributeError` for what it has not."""
+        if name.startswith("_"):
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        return getattr(self._s3, name)
+
+    @property
+    def exceptions(self) -> Any:
+        """botocore's exception classes of this client."""
+        return self._rooms.store.s3.exceptions
+
+    @property
+    def meta(self) -> Any:
+        """botocore's description of this client (`endpoint_url`, `region_name`, `config`, ...)."""
+        return self._rooms.store.s3.meta

@@ -1,0 +1,52 @@
+"""What all parts of the client share: the engine, botocore's client, and what a call may be given."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from deltaglider_async.engine.core import Engine, Response, access_only
+from deltaglider_async.errors import InvalidRequestError
+
+
+def ignore(phase: str, position: int) -> None:
+    """A `Progress` that nobody looks at."""
+
+
+class ClientBase:
+    """The engine of a client, for as long as the client is open."""
+
+    def __init__(self, engine: Engine, close: Callable[[], Awaitable[None]]) -> None:
+        self._rooms = engine
+        self._close = close
+        self._closed = False
+
+    async def aclose(self) -> None:
+        """Close connections and cache. `async with create_client(...)` does it."""
+        self._closed = True
+        await self._close()
+
+    @property
+    def _engine(self) -> Engine:
+        if self._closed:  # botocore would open connections again, which nobody closes
+            raise InvalidRequestError(
+                "the client is closed. Use it inside its `async with` block, or before `aclose()`."
+            )
+        return self._rooms
+
+    @property
+    def _s3(self) -> Any:
+        return self._engine.store.s3
+
+    def _access(self, arguments: Mapping[str, Any]) -> Response:
+        access = access_only(arguments)
+        for name in arguments.keys() - access.keys():
+            raise InvalidRequestError(f"there is no argument {name!r}.")
+        return access
+
+    def _check_arguments(self, operation: str, arguments: Mapping[str, Any]) -> None:
+        """Raise for a misspelled argument: boto3 does, and one that is left out would be lost in silence."""
+        known = self._engine.store.accepted(operation, arguments)
+        for name, value in arguments.items():
+            if name not in known and value is not None:
+                raise InvalidRequestError(f"{operation} has no argument {name!r}.")

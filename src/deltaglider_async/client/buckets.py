@@ -1,0 +1,56 @@
+"""Buckets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import aclosing
+from typing import Any
+
+from deltaglider_async.client.base import ClientBase
+from deltaglider_async.engine.core import Response, access_only
+from deltaglider_async.errors import StorageIOError
+from deltaglider_async.format import keys
+from deltaglider_async.store.errors import code_of, translated
+
+
+class Buckets(ClientBase):
+    """boto3's calls for buckets that say more here."""
+
+    async def create_bucket(self, *, Bucket: str, **arguments: Any) -> Response:
+        """boto3's `create_bucket`."""
+        with translated("create bucket", Bucket):
+            response: Response = await self._s3.create_bucket(Bucket=Bucket, **arguments)
+        return response
+
+    async def delete_bucket(self, *, Bucket: str, **arguments: Any) -> Response:
+        """boto3's `delete_bucket`. References that no delta uses count as content: the error names them."""
+        try:
+            with translated("delete bucket", Bucket):
+                response: Response = await self._s3.delete_bucket(Bucket=Bucket, **arguments)
+        except StorageIOError as error:
+            if code_of(error) == "BucketNotEmpty" and (hidden := await self._only_hidden(Bucket, arguments)):
+                error.args = (f"{error.args[0]} No objects are left but the format's own: {', '.join(hidden)}.",)
+            raise
+        return response
+
+    async def _only_hidden(self, bucket: str, arguments: Mapping[str, Any]) -> list[str]:
+        hidden: list[str] = []
+        async with aclosing(self._engine.store.pages(bucket, access_only(arguments))) as pages:
+            async for page in pages:
+                names = [item["Key"] for item in page.get("Contents", ())]
+                if not all(map(keys.is_internal, names)):
+                    return []
+                hidden += names[: 3 - len(hidden)]
+        return hidden
+
+    async def head_bucket(self, *, Bucket: str, **arguments: Any) -> Response:
+        """boto3's `head_bucket`. Raises `NotFoundError`."""
+        with translated("reach bucket", Bucket):
+            response: Response = await self._s3.head_bucket(Bucket=Bucket, **arguments)
+        return response
+
+    async def list_buckets(self, **arguments: Any) -> Response:
+        """boto3's `list_buckets`."""
+        with translated("list", "buckets"):
+            response: Response = await self._s3.list_buckets(**arguments)
+        return response
