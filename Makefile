@@ -41,6 +41,7 @@ lint: $(STAMP) ## style, types, and the direction of imports
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python tools/s3_types.py --check
 
 pytest: setup archivers servers ## the tests alone
 	$(BIN)/python -m pytest $(PYTEST)

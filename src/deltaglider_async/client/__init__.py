@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from deltaglider_async.client.buckets import Buckets
 from deltaglider_async.client.deletes import Deletes
@@ -11,10 +11,17 @@ from deltaglider_async.client.original import Original
 from deltaglider_async.client.statistics import Statistics
 from deltaglider_async.client.upkeep import Upkeep
 
+if TYPE_CHECKING:
+    from types_aiobotocore_s3.client import Exceptions, S3Client
+else:
+    S3Client = object
+
 __all__ = ["DeltaGliderClient"]
 
 
-class DeltaGliderClient(Deletes, Listings, Buckets, Original, Statistics, Upkeep):
+# To a type checker, whatever is not defined here is as types-aiobotocore describes it, where that is installed, and
+# Any where it is not. Several methods here take more, and lists of theirs hold more, than an override may.
+class DeltaGliderClient(Deletes, Listings, Buckets, Original, Statistics, Upkeep, S3Client):  # type: ignore[misc]
     """S3 with deltas. Made by `create_client`; safe for any number of concurrent calls on one event loop.
 
     Methods in boto3's names take boto3's arguments and return boto3's responses, for logical keys: no
@@ -28,18 +35,21 @@ class DeltaGliderClient(Deletes, Listings, Buckets, Original, Statistics, Upkeep
     def __repr__(self) -> str:
         return f"<DeltaGliderClient {self.meta.endpoint_url}>"
 
-    def __getattr__(self, name: str) -> Any:
-        """Everything else that botocore's client has. Raises `AttributeError` for what it has not."""
-        if name.startswith("_"):
-            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-        return getattr(self._s3, name)
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            """Everything else that botocore's client has. Raises `AttributeError` for what it has not."""
+            if name.startswith("_"):
+                raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+            return getattr(self._s3, name)
 
     @property
-    def exceptions(self) -> Any:
+    def exceptions(self) -> Exceptions:
         """botocore's exception classes of this client."""
-        return self._rooms.store.s3.exceptions
+        exceptions: Exceptions = self._rooms.store.s3.exceptions
+        return exceptions
 
     @property
-    def meta(self) -> Any:
+    def meta(self) -> Any:  # type: ignore[override]
         """botocore's description of this client (`endpoint_url`, `region_name`, `config`, ...)."""
         return self._rooms.store.s3.meta

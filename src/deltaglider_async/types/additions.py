@@ -1,0 +1,91 @@
+"""What our answers have beside S3's own, and the answers of methods that boto3 has not. Sizes in bytes."""
+
+from __future__ import annotations
+
+from typing import Literal, TypedDict
+
+from deltaglider_async.types.results import Operation, StatsMode
+
+StoredAs = Literal["delta", "reference+delta", "plain"]
+StoredType = Literal["delta", "direct", "reference", "internal", "not_found"]
+
+#: As `Metadata` of a listed object: they are strings, as metadata are.
+ListedMetadata = TypedDict(
+    "ListedMetadata",
+    {
+        "deltaglider-is-delta": Literal["true", "false"],
+        "deltaglider-original-size": str,
+        "deltaglider-compression-ratio": str,
+        "deltaglider-reference-key": str,
+    },
+    total=False,
+)
+
+
+class PutInfo(TypedDict):
+    """What was stored by a put, or a copy. `CompressionRatio` is delta divided by original: small is good."""
+
+    OriginalSize: int
+    StoredSize: int
+    OriginalSizeMB: float
+    StoredSizeMB: float
+    IsDelta: bool
+    CompressionRatio: float
+    SavingsPercent: float
+    StoredAs: StoredAs
+    Operation: Operation
+    ReferenceKey: str | None
+    Reason: str | None
+
+
+class StoredInfo(TypedDict):
+    """How an object is stored. `CompressionRatio` is delta divided by original: small is good."""
+
+    OriginalSize: int
+    StoredSize: int
+    IsDelta: bool
+    CompressionRatio: float
+    ReferenceKey: str | None
+
+
+class DeleteInfo(TypedDict):
+    """What was deleted."""
+
+    Type: StoredType
+    Deleted: bool
+    Warnings: list[str]
+    DependentDeltas: int
+
+
+class KnownStats(TypedDict):
+    """Statistics of a bucket, as far as they are known from an earlier call. `AverageCompressionRatio` is the share
+    saved: 0.99 is good."""
+
+    Cached: bool
+    Detailed: bool
+    Mode: StatsMode
+    ObjectCount: int
+    TotalSize: int
+    CompressedSize: int
+    SpaceSaved: int
+    AverageCompressionRatio: float
+    DeltaObjects: int
+    DirectObjects: int
+
+
+class DeletedDetail(TypedDict):
+    """One object that was deleted."""
+
+    Key: str
+    StoredKey: str
+    Type: StoredType
+    DependentDeltas: int
+    Warnings: list[str]
+
+
+class DeletesInfo(TypedDict):
+    """What `delete_objects` deleted."""
+
+    DeltaFilesDeleted: int
+    ReferencesDeleted: int
+    Details: list[DeletedDetail]
