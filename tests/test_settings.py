@@ -22,6 +22,9 @@ DEFAULTS: dict[str, Any] = {
     "DG_CACHE_ENCRYPTION_KEY": None,
     "DG_CACHE_DIR": None,
     "DG_MAX_REFERENCE_SIZE": 1024 * MIB,
+    "DG_DELTA_PATTERNS": "default",
+    "DG_DELTA_MIN_SIZE": 0,
+    "DG_DELTA_MAX_SIZE": None,
     "DG_LOG_LEVEL": "INFO",
     "DG_XDELTA3": "xdelta3",
 }
@@ -41,6 +44,10 @@ VALID: list[tuple[str, str, Any]] = [
     ("DG_MAX_REFERENCE_SIZE", "512MiB", 512 * MIB),
     ("DG_MAX_REFERENCE_SIZE", "1.5 GB", 1_500_000_000),
     ("DG_MAX_REFERENCE_SIZE", "2GiB", 2048 * MIB),
+    ("DG_DELTA_PATTERNS", "*", "*"),
+    ("DG_DELTA_PATTERNS", "default,*.bin !releases/app/*.img@1MiB..", "default,*.bin !releases/app/*.img@1MiB.."),
+    ("DG_DELTA_MIN_SIZE", "64KiB", 65_536),
+    ("DG_DELTA_MAX_SIZE", "10", 10),
     ("DG_MEMORY_MB", "64", 64),
     ("DG_LOG_LEVEL", "debug", "DEBUG"),
     ("DG_LOG_LEVEL", "Warning", "WARNING"),
@@ -61,6 +68,15 @@ INVALID: list[tuple[str, str, str]] = [
     ("DG_MAX_REFERENCE_SIZE", "3GiB", "up to 2GiB"),
     ("DG_MAX_REFERENCE_SIZE", "-1", "up to 2GiB"),
     ("DG_MAX_REFERENCE_SIZE", "large", "512MiB"),
+    ("DG_DELTA_PATTERNS", " , ", "the last one that matches decides"),
+    ("DG_DELTA_PATTERNS", "*.bin !", "'!' matches nothing"),
+    ("DG_DELTA_PATTERNS", "*.bin /x", "'/x' matches nothing"),
+    ("DG_DELTA_PATTERNS", "*@2MiB..1MiB", "'*@2mib..1mib' matches nothing"),
+    ("DG_DELTA_PATTERNS", "*@..", "'*@..' has no range of sizes behind @"),
+    ("DG_DELTA_PATTERNS", "*@1MiB..x", "'x' is no size"),
+    ("DG_DELTA_PATTERNS", "*@1parsec..", "'1parsec' is no size"),
+    ("DG_DELTA_MIN_SIZE", "-1", "64KiB"),
+    ("DG_DELTA_MAX_SIZE", "large", "2GiB"),
     ("DG_MEMORY_MB", "0", "from 1"),
     ("DG_LOG_LEVEL", "LOUD", "DEBUG, INFO, WARNING, ERROR or CRITICAL"),
 ]
@@ -112,6 +128,12 @@ def test_anything_else_is_named_with_what_is_accepted(
     assert accepted in message
     assert "pydantic" not in message
     assert isinstance(refused.value, ValueError)
+
+
+def test_a_maximum_below_the_minimum_is_refused() -> None:
+    Settings(delta_min_size=5, delta_max_size=5)
+    with pytest.raises(ConfigurationError, match="DG_DELTA_MAX_SIZE: 4 is not accepted"):
+        Settings(delta_min_size=5, delta_max_size=4)
 
 
 def test_every_wrong_variable_is_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None:

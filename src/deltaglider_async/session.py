@@ -56,23 +56,24 @@ def create_client(
     settings: Settings | None = None,
     session: aioboto3.Session | None = None,
     s3_client: Any = None,
+    delta_policy: str | None = None,
     **aws: Any,
 ) -> OpenClient:
     """A client as an async context manager.
 
     `aws`: what `aioboto3.Session` and its `client("s3")` take (`aws_access_key_id`, `profile_name`, `region_name`,
     `config`, `verify`, ...). Or give an `aioboto3.Session`, or an S3 client of aioboto3, which stays yours to
-    close. `settings` default to the `DG_*` variables; `max_ratio` and `log_level` beat them. `tool_version` is what
-    `dg-tool` records in new objects.
+    close. `settings` default to the `DG_*` variables; `max_ratio` and `log_level` beat them, and so does
+    `delta_policy`: which objects are delta candidates, in the words of `DG_DELTA_PATTERNS` (`"default *.bin"`).
+    `tool_version` is what `dg-tool` records in new objects.
 
     Raises `ConfigurationError` for a wrong setting, an unknown profile or missing credentials.
 
         async with create_client(endpoint_url="http://localhost:9000") as client:
             await client.put_object(Bucket="releases", Key="app-1.2.zip", Body=Path("app-1.2.zip"))
     """
-    overrides = {
-        name: value for name, value in (("log_level", log_level), ("max_ratio", max_ratio)) if value is not None
-    }
+    given = {"log_level": log_level, "max_ratio": max_ratio, "delta_patterns": delta_policy}
+    overrides = {name: value for name, value in given.items() if value is not None}
     if settings is None:
         settings = Settings(**overrides)
     elif overrides:

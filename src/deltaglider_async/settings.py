@@ -6,10 +6,12 @@ import base64
 import binascii
 import logging
 import os
+import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import ByteSize, Field, SecretBytes, ValidationError, field_validator
+from pydantic import ByteSize, Field, SecretBytes, TypeAdapter, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from deltaglider_async.errors import ConfigurationError
@@ -17,6 +19,9 @@ from deltaglider_async.errors import ConfigurationError
 MIB = 1024 * 1024
 #: xdelta3 refuses a source window (`-B`) above this.
 LARGEST_REFERENCE = 2048 * MIB
+
+#: In `delta_patterns`, the names that the original makes deltas of.
+ORIGINALS_LIST = "default"
 
 LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]
 
@@ -60,6 +65,15 @@ class Settings(BaseSettings):
     max_reference_size: ByteSize = Field(default=ByteSize(1024 * MIB), ge=0, le=LARGEST_REFERENCE)
     """Largest file, in bytes or with a unit (`512MiB`), that may become a reference."""
 
+    delta_patterns: str = ORIGINALS_LIST
+    """Which names are delta candidates; `delta_rules` reads it."""
+
+    delta_min_size: ByteSize = Field(default=ByteSize(0), ge=0)
+    """A smaller file is no delta candidate."""
+
+    delta_max_size: ByteSize | None = Field(default=None, ge=0)
+    """A larger file is no delta candidate."""
+
     memory_mb: int = Field(default_factory=_default_memory, ge=1)
     """MiB that references in use and xdelta3 processes may take together, for puts and for gets each."""
 
@@ -83,6 +97,19 @@ class Settings(BaseSettings):
     @classmethod
     def _upper(cls, value: object) -> object:
         return value.upper() if isinstance(value, str) else value
+
+    @field_validator("delta_patterns")
+    @classmethod
+    def _read_patterns(cls, value: str) -> str:
+        delta_rules(value)
+        return value
+
+    @field_validator("delta_max_size")
+    @classmethod
+    def _not_below_the_minimum(cls, value: ByteSize | None, found: ValidationInfo) -> ByteSize | None:
+        if value is not None and value < found.data.get("delta_min_size", 0):
+            raise ValueError("less than DG_DELTA_MIN_SIZE")
+        return value
 
     @field_validator("cache_encryption_key", mode="before")
     @classmethod
@@ -111,6 +138,57 @@ def decode_key(text: str | bytes) -> bytes | None:
     return None
 
 
+@dataclass(frozen=True, slots=True)
+class DeltaRule:
+    """One word of `delta_patterns`. Sizes in bytes."""
+
+    pattern: str
+    """In lower case. With a `/` it is matched with `bucket/key`, else with the key's last component."""
+    candidate: bool = True
+    smallest: int = 0
+    largest: int | None = None
+
+    @property
+    def bounded(self) -> bool:
+        """Whether the rule is for some sizes only."""
+        return self.smallest > 0 or self.largest is not None
+
+
+_SIZES = re.compile(r"@([0-9]\S*)?\.\.(\S*)$")
+_SIZE = TypeAdapter(ByteSize)
+
+
+def delta_rules(text: str) -> tuple[DeltaRule, ...]:
+    """Read `delta_patterns`: words, each `pattern` or `!pattern`, and perhaps `@smallest..largest` behind it.
+
+    Raises `ValueError`.
+    """
+    if not (words := text.lower().replace(",", " ").split()):
+        raise ValueError("no pattern is named")
+    return tuple(map(_rule, words))
+
+
+def _rule(word: str) -> DeltaRule:
+    pattern, smallest, largest = word.removeprefix("!").removeprefix("s3://"), 0, None
+    if sizes := _SIZES.search(pattern):
+        if not any(sizes.groups()):
+            raise ValueError(f"{word!r} has no range of sizes behind @")
+        pattern = pattern[: sizes.start()]
+        smallest, largest = _bytes(sizes[1]) or 0, _bytes(sizes[2])
+    if not pattern or pattern.startswith("/") or (largest is not None and largest < smallest):
+        raise ValueError(f"{word!r} matches nothing")
+    if pattern.endswith("/"):
+        pattern += "*"
+    return DeltaRule(pattern, not word.startswith("!"), smallest, largest)
+
+
+def _bytes(text: str | None) -> int | None:
+    try:
+        return None if not text else int(_SIZE.validate_python(text))
+    except ValidationError:
+        raise ValueError(f"{text!r} is no size") from None
+
+
 def _describe(error: dict[str, Any]) -> str:
     name = str(error["loc"][0]) if error["loc"] else "settings"
     field = Settings.model_fields.get(name)
@@ -122,7 +200,11 @@ def _describe(error: dict[str, Any]) -> str:
             f"{variable}: the value (not shown) is no key. Accepted: 32 random bytes in base64, URL-safe or "
             "standard. Make one with: openssl rand -base64 32"
         )
-    return f"{variable}: {error['input']!r} is not accepted. {_ACCEPTED.get(name, error['msg'])}"
+    why = error.get("ctx", {}).get("error")  # of a validator of ours
+    return (
+        f"{variable}: {error['input']!r} is not accepted{f' ({why})' if why else ''}. "
+        f"{_ACCEPTED.get(name, error['msg'])}"
+    )
 
 
 _ACCEPTED = {
@@ -132,6 +214,12 @@ _ACCEPTED = {
     "cache_disk_size_mb": "Accepted: a whole number of MiB from 1; the default is 10240.",
     "cache_dir": "Accepted: the path of a folder.",
     "max_reference_size": "Accepted: bytes, or a size such as 512MiB, up to 2GiB; the default is 1GiB.",
+    "delta_patterns": (
+        "Accepted: patterns with spaces or commas between them, such as `default *.bin releases/app/*.img@1MiB..2GiB "
+        "!*.iso`; the last one that matches decides. The default is `default`, the original's list."
+    ),
+    "delta_min_size": "Accepted: bytes, or a size such as 64KiB; the default is 0.",
+    "delta_max_size": "Accepted: bytes, or a size such as 2GiB, not below DG_DELTA_MIN_SIZE; by default none.",
     "memory_mb": "Accepted: a whole number of MiB from 1; the default is a quarter of the machine's memory.",
     "log_level": "Accepted: DEBUG, INFO, WARNING, ERROR or CRITICAL.",
     "xdelta3": "Accepted: the path or name of the xdelta3 program.",

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deltaglider_async.errors import InvalidRequestError
-from deltaglider_async.format import candidates, keys
+from deltaglider_async.format import keys
 
 
 @pytest.mark.parametrize(
@@ -71,21 +71,3 @@ def test_a_key_is_measured_in_bytes() -> None:
     assert keys.fits("k" * 1024)
     assert not keys.fits("k" * 1025)
     assert not keys.fits("ü" * 513)
-
-
-@pytest.mark.parametrize("key", ["a.zip", "a.ZIP", "x/a.tar.gz", "a.tgz", "a.jar", ".zip", "a.txt.7z"])
-def test_archives_are_candidates(key: str) -> None:
-    assert candidates.is_candidate(key)
-
-
-@pytest.mark.parametrize("key", ["a.txt", "zip", "a.zip/", "a.zip.sha256", "a.zip/readme"])
-def test_other_names_are_none(key: str) -> None:
-    assert not candidates.is_candidate(key)
-
-
-@given(st.binary(max_size=8))
-def test_only_four_beginnings_are_compressed_streams(head: bytes) -> None:
-    magic = {b"\x1f\x8b": "gzip", b"\x1f\x9d": "compress", b"BZh": "bzip2", b"\xfd7": "xz"}
-    assert candidates.compressed_stream(head) == next((magic[m] for m in magic if head.startswith(m)), None)
-    for beginning, name in magic.items():
-        assert candidates.compressed_stream(beginning + head) == name

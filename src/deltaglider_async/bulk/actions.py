@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
-from deltaglider_async.format.candidates import is_candidate
+from deltaglider_async.format.candidates import DEFAULT_POLICY, DeltaPolicy
 from deltaglider_async.format.keys import deltaspace
 
 
@@ -18,10 +18,14 @@ class PutOptions:
     """None: the name decides. False: always the plain form."""
     max_ratio: float | None = None
     """None: the client's."""
+    policy: DeltaPolicy = field(default=DEFAULT_POLICY, compare=False)
+    """The client's, by which objects are put in order; what is stored how, the client decides."""
 
     def lead(self, bucket: str, key: str) -> str | None:
         """The deltaspace whose reference this object may create or need, None if it is stored plain anyway."""
-        if self.use_delta is False or self.max_ratio == 0 or not (self.use_delta or is_candidate(key)):
+        if self.use_delta is False or self.max_ratio == 0:
+            return None
+        if not (self.use_delta or self.policy.is_candidate(bucket, key)):
             return None
         return f"{bucket}/{deltaspace(key)}"
 

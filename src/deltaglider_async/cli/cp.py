@@ -71,13 +71,14 @@ def cp(
     from deltaglider_async.bulk.transfer import transfer
     from deltaglider_async.cli.progress import Tally, follow
 
-    options = PutOptions(use_delta=False if no_delta else None, max_ratio=max_ratio)
     tally = Tally()
 
     exact = sys.stdout.isatty() and not quiet  # sizes are for the bars; they cost a request per delta
 
     async def work() -> int:
         async with connection.client(concurrency, one_object=not recursive) as client:
+            use_delta = False if no_delta else None
+            options = PutOptions(use_delta=use_delta, max_ratio=max_ratio, policy=client.delta_policy)
             match ends:
                 case "-", InS3() as place:
                     return await _from_stdin(client, place, options, dryrun=dryrun)

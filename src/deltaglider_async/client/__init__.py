@@ -10,6 +10,7 @@ from deltaglider_async.client.listings import Listings
 from deltaglider_async.client.original import Original
 from deltaglider_async.client.statistics import Statistics
 from deltaglider_async.client.upkeep import Upkeep
+from deltaglider_async.format.candidates import DeltaPolicy
 
 if TYPE_CHECKING:
     from types_aiobotocore_s3.client import Exceptions, S3Client
@@ -42,6 +43,11 @@ class DeltaGliderClient(Deletes, Listings, Buckets, Original, Statistics, Upkeep
             if name.startswith("_"):
                 raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
             return getattr(self._s3, name)
+
+    @property
+    def delta_policy(self) -> DeltaPolicy:
+        """Which objects are delta candidates: `client.delta_policy.is_candidate(bucket, key, size)`."""
+        return self._rooms.policy
 
     @property
     def exceptions(self) -> Exceptions:

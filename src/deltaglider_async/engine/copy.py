@@ -170,7 +170,7 @@ async def _copy_delta(engine: Engine, request: CopyRequest, found: Found) -> Put
     if any(name in arguments for name in _CONDITIONS_ON_DESTINATION) or delta.codec:
         return await put(engine, put_request)
     as_plain = replace(put_request, use_delta=False)
-    if why_plain(put_request):
+    if why_plain(engine, put_request):
         return await put(engine, as_plain)
     space = keys.deltaspace(request.key)
     plain, beside, (reference, exists) = await look(engine, put_request, space, access)

@@ -15,6 +15,7 @@ from deltaglider_async.cache import Lease, ReferenceCache
 from deltaglider_async.codec import Codec, xdelta
 from deltaglider_async.errors import IntegrityMismatchError, StorageIOError
 from deltaglider_async.format import keys
+from deltaglider_async.format.candidates import DeltaPolicy
 from deltaglider_async.format.metadata import TOOL, recorded_sha256
 from deltaglider_async.settings import MIB, Settings
 from deltaglider_async.store.body import Request, body_chunks
@@ -74,10 +75,12 @@ class Engine:
     puts: ByteBudget = field(init=False)
     gets: ByteBudget = field(init=False)
     conditions: Conditions = field(init=False)
+    policy: DeltaPolicy = field(init=False)
     _known: OrderedDict[tuple[str, str, str], int] = field(default_factory=OrderedDict, init=False)
 
     def __post_init__(self) -> None:
         self.conditions = Conditions(self.store)
+        self.policy = DeltaPolicy.of(self.settings)
         self.puts = ByteBudget(self.settings.memory_mb * MIB)
         self.gets = ByteBudget(self.settings.memory_mb * MIB)
 

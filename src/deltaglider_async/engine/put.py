@@ -53,7 +53,7 @@ from deltaglider_async.errors import (
 )
 from deltaglider_async.format import keys
 from deltaglider_async.format import metadata as meta
-from deltaglider_async.format.candidates import MAGIC_LENGTH, compressed_stream, is_candidate
+from deltaglider_async.format.candidates import MAGIC_LENGTH, compressed_stream
 from deltaglider_async.settings import LARGEST_REFERENCE
 from deltaglider_async.store.conditions import Condition
 from deltaglider_async.store.conditions import Operation as Call
@@ -99,7 +99,7 @@ async def put(engine: Engine, request: PutRequest) -> PutResult:
     source = await settle(request.source, _IN_MEMORY)
     request = replace(request, source=source)
     swap = request.arguments.get("IfMatch") is not None
-    refused = await _why_no_swap(engine, request) if swap else why_plain(request)
+    refused = await _why_no_swap(engine, request) if swap else why_plain(engine, request)
     if refused:
         return await _put_plain(engine, request, refused)
     async with replayable(source) as source:
@@ -150,13 +150,16 @@ def _unmet(request: PutRequest) -> Exception:
     return service_error("PreconditionFailed", 412, "PutObject", message)
 
 
-def why_plain(request: PutRequest) -> Refused | None:
+def why_plain(engine: Engine, request: PutRequest) -> Refused | None:
     """Reasons that are known without asking S3."""
     arguments = request.arguments
     if request.use_delta is False:
         return Refused("no delta was asked for")
-    if request.use_delta is None and not is_candidate(request.key):
-        return Refused("the name is no delta candidate")
+    if request.use_delta is None:
+        # What is left of unknown length by now is longer than what is kept in memory.
+        size = _IN_MEMORY + 1 if request.source.size is None else request.source.size
+        if reason := engine.policy.why_not(request.bucket, request.key, size):
+            return Refused(reason)
     if request.max_ratio <= 0:
         return Refused("max_ratio is 0")
     if not keys.fits(keys.delta_key(request.key)):
