@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 import pytest
+from botocore.exceptions import ParamValidationError
 
 from deltaglider_async.client import DeltaGliderClient
 from deltaglider_async.codec.process import stream_through
@@ -854,3 +855,23 @@ async def test_which_endpoint_pins_the_source_of_a_copy_is_found_out(
             assert not await one._engine.conditions.keeps(name, "a", operation, "CopySourceIfMatch", {})
         assert await names(one, name) == set()
         assert not (await one._s3.list_multipart_uploads(Bucket=name)).get("Uploads")
+
+
+@pytest.mark.parametrize(("elsewhere", "code"), [("", "NoSuchKey"), ("-and-no-bucket", "NoSuchBucket")])
+async def test_the_error_for_a_missing_source_is_that_of_a_copy(
+    client: DeltaGliderClient, bucket: str, elsewhere: str, code: str
+) -> None:
+    with pytest.raises(client.exceptions.ClientError) as caught:
+        await client.copy_object(Bucket=bucket, Key="a.zip", CopySource=f"{bucket}{elsewhere}/missing.zip")
+    assert caught.value.response["Error"]["Code"] == code
+    assert caught.value.operation_name == "CopyObject"
+    assert isinstance(caught.value, NotFoundError)
+
+
+@pytest.mark.parametrize("source", ["nothing", {"Bucket": "b"}, {"Key": "k"}])
+async def test_a_source_that_names_no_object_is_refused_as_by_boto3(
+    client: DeltaGliderClient, bucket: str, source: Any
+) -> None:
+    with pytest.raises(ParamValidationError, match="CopySource is") as caught:
+        await client.copy_object(Bucket=bucket, Key="a.zip", CopySource=source)
+    assert isinstance(caught.value, InvalidRequestError)

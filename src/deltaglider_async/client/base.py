@@ -7,6 +7,7 @@ from typing import Any
 
 from deltaglider_async.engine.core import Engine, Response, access_only
 from deltaglider_async.errors import InvalidRequestError
+from deltaglider_async.store.arguments import check
 
 
 def ignore(phase: str, position: int) -> None:
@@ -45,8 +46,5 @@ class ClientBase:
         return access
 
     def _check_arguments(self, operation: str, arguments: Mapping[str, Any]) -> None:
-        """Raise for a misspelled argument: boto3 does, and one that is left out would be lost in silence."""
-        known = self._engine.store.accepted(operation, arguments)
-        for name, value in arguments.items():
-            if name not in known and value is not None:
-                raise InvalidRequestError(f"{operation} has no argument {name!r}.")
+        """Raise what boto3 raises for arguments that cannot be: one that is left out would be lost in silence."""
+        check(self._engine.store.s3.meta.service_model, operation, arguments)

@@ -18,5 +18,5 @@ class Deletes(ClientBase):
         `DeltaGliderInfo`: `Type` (`delta`, `direct`, `reference`, `internal`, `not_found`), `Deleted`, `Warnings`,
         `DependentDeltas`. Raises `InvalidRequestError` for a reference that deltas use.
         """
-        self._check_arguments("DeleteObject", arguments)
+        self._check_arguments("DeleteObject", {"Bucket": Bucket, "Key": Key, **arguments})
         return await delete.delete(self._engine, Bucket, Key, arguments)

@@ -82,9 +82,8 @@ class Objects(ClientBase):
             await client.copy_object(Bucket="releases", Key="app/app-1.2.zip", CopySource=source)
         """
         conditions = ("IfMatch", "IfNoneMatch")  # not every botocore knows them of CopyObject
-        self._check_arguments(
-            "CopyObject", {name: value for name, value in arguments.items() if name not in conditions}
-        )
+        known = {name: value for name, value in arguments.items() if name not in conditions}
+        self._check_arguments("CopyObject", {"Bucket": Bucket, "Key": Key, "Metadata": Metadata, **known})
         request = CopyRequest(
             bucket=Bucket,
             key=Key,
@@ -111,7 +110,7 @@ class Objects(ClientBase):
     ) -> put.PutResult:
         if max_ratio is not None and not 0 <= max_ratio <= 1:
             raise InvalidRequestError(f"max_ratio is {max_ratio!r}. Accepted: 0.0 to 1.0.")
-        self._check_arguments("PutObject", arguments)
+        self._check_arguments("PutObject", {"Bucket": bucket, "Key": key, "Metadata": metadata, **arguments})
         request = PutRequest(
             bucket=bucket,
             key=key,
@@ -140,12 +139,12 @@ class Objects(ClientBase):
                 async for chunk in body:
                     ...
         """
-        self._check_arguments("GetObject", arguments)
+        self._check_arguments("GetObject", {"Bucket": Bucket, "Key": Key, **arguments})
         return await get.get(self._engine, Bucket, Key, arguments, progress)
 
     async def head_object(self, *, Bucket: str, Key: str, **arguments: Any) -> Response:
         """boto3's `head_object` of the original, with `DeltaGliderInfo`. Raises `NotFoundError`."""
-        self._check_arguments("HeadObject", arguments)
+        self._check_arguments("HeadObject", {"Bucket": Bucket, "Key": Key, **arguments})
         return await get.head(self._engine, Bucket, Key, arguments)
 
 

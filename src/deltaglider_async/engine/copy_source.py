@@ -11,10 +11,11 @@ from typing import Any
 from deltaglider_async.engine.core import Engine, Response, where
 from deltaglider_async.engine.encode import PutRequest
 from deltaglider_async.engine.get import Found, decoded
-from deltaglider_async.errors import InvalidRequestError, PreconditionFailedError
+from deltaglider_async.errors import PreconditionFailedError
 from deltaglider_async.format import keys
 from deltaglider_async.format import metadata as meta
 from deltaglider_async.store.body import Request, body_chunks
+from deltaglider_async.store.errors import refused
 from deltaglider_async.store.s3 import instant
 from deltaglider_async.streams import Chunks
 from deltaglider_async.streams.body import verified
@@ -82,7 +83,7 @@ class CopyRequest:
 def parse_source(source: str | Mapping[str, str]) -> dict[str, str]:
     """`CopySource` in either of boto3's forms as its dict. Text is not percent-decoded: boto3 encodes what it gets.
 
-    Raises `InvalidRequestError` for anything else.
+    Raises `InvalidRequestError` (and boto3's `ParamValidationError`) for anything else.
     """
     parsed: dict[str, str | None]
     if isinstance(source, str):
@@ -93,7 +94,7 @@ def parse_source(source: str | Mapping[str, str]) -> dict[str, str]:
     else:
         parsed = {name: source.get(name) for name in ("Bucket", "Key", "VersionId")}
     if not (parsed["Bucket"] and parsed["Key"]):
-        raise InvalidRequestError(
+        raise refused(
             f"CopySource is {source!r}. Accepted: {{'Bucket': ..., 'Key': ..., 'VersionId': ...}}, or the text "
             "'bucket/key' or 'bucket/key?versionId=...'."
         )

@@ -88,6 +88,21 @@ def service_error(code: str, status: int, operation: str, message: str) -> Excep
     return _both(_kind(error), error, message)
 
 
+def refused(message: str) -> Exception:
+    """An `InvalidRequestError` that boto3's users catch as well, as `ParamValidationError`."""
+    return _both(InvalidRequestError, ParamValidationError(report=message), message)
+
+
+@contextmanager
+def in_answer_to(operation: str) -> Iterator[None]:
+    """Errors of the block name this operation, the caller's, instead of the one that was needed for it."""
+    try:
+        yield
+    except ClientError as error:
+        error.operation_name = operation
+        raise
+
+
 def is_missing_key(error: BaseException) -> bool:
     """Whether this is S3's word for "no such object" (of a HEAD also "no such bucket": it has no body to tell)."""
     return code_of(error) in MISSING_KEY

@@ -110,6 +110,13 @@ class Store:
             )
         return response
 
+    async def head_or_why(self, bucket: str, key: str, arguments: Arguments = NONE) -> Response:
+        """HeadObject. The error where there is none tells a missing key from a missing bucket: that of a GET does."""
+        if (response := await self.head(bucket, key, arguments)) is None:
+            response = await self.get_existing(bucket, key, arguments)
+            response.pop("Body").close()
+        return response
+
     async def get(self, bucket: str, key: str, arguments: Arguments = NONE) -> Response | None:
         """GetObject; None where there is no such object. Its `Body` must be closed or read to its end."""
         try:
