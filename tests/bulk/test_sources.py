@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from deltaglider_async.bulk.sources import listing, one_file, one_object, walk
-from deltaglider_async.errors import InvalidRequestError, LocalIOError, NotFoundError
+from deltaglider_async.bulk.sources import Links, listing, one_file, one_object, walk
+from deltaglider_async.errors import LocalIOError, NotFoundError
 from deltaglider_async.session import create_client
 
 if TYPE_CHECKING:
@@ -22,13 +22,13 @@ def tree(root: Path, *names: str) -> Path:
     return root
 
 
-async def test_files_of_a_folder_come_together_and_in_order(tmp_path: Path) -> None:
-    tree(tmp_path, "b.zip", "a/2", "a/1", "c", "a/deep/er/3")
+async def test_files_come_in_the_order_of_their_keys(tmp_path: Path) -> None:
+    tree(tmp_path, "b.zip", "a/2", "a/1", "c", "a/deep/er/3", "a.txt", "a-b", "a0")
     found = [file async for file in walk(tmp_path)]
-    assert [file.name for file in found] == ["b.zip", "c", "a/1", "a/2", "a/deep/er/3"]
+    assert [file.name for file in found] == ["a-b", "a.txt", "a/1", "a/2", "a/deep/er/3", "a0", "b.zip", "c"]
     assert [file.path.read_text() for file in found] == [file.name for file in found]
     assert [file.size for file in found] == [len(file.name) for file in found]
-    assert found[0].content_type == "application/zip"
+    assert [file.modified_ns for file in found] == [file.path.stat().st_mtime_ns for file in found]
 
 
 async def test_ten_thousand_files_are_found(tmp_path: Path) -> None:
@@ -42,19 +42,38 @@ async def test_links_are_followed_but_not_in_circles(tmp_path: Path) -> None:
     tree(tmp_path / "elsewhere", "2")
     (tmp_path / "src" / "link").symlink_to(tmp_path / "elsewhere")
     (tmp_path / "src" / "a" / "back").symlink_to(tmp_path / "src")
-    found = {file.name: file.error async for file in walk(tmp_path / "src")}
-    assert found.keys() == {"a/1", "a/back", "link/2"}
-    assert isinstance(found["a/back"], InvalidRequestError)
+    found = {file.name: file.problem async for file in walk(tmp_path / "src")}
+    assert found.keys() == {"a/1", "a/back/", "link/2"}
+    assert found["a/back/"] == "it is a link to a folder that contains it"
     assert found["a/1"] is found["link/2"] is None
+
+
+async def test_links_are_followed_all_or_to_files_or_not_at_all(tmp_path: Path) -> None:
+    tree(tmp_path / "src", "1")
+    tree(tmp_path / "elsewhere", "2")
+    (tmp_path / "src" / "folder").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "src" / "file").symlink_to(tmp_path / "elsewhere" / "2")
+    expected: dict[Links, set[str]] = {"follow": {"1", "file", "folder/2"}, "files": {"1", "file"}, "skip": {"1"}}
+    for links, names in expected.items():
+        assert {file.name async for file in walk(tmp_path / "src", links)} == names
+
+
+async def test_a_name_that_is_no_text_comes_with_its_problem(tmp_path: Path) -> None:
+    (tmp_path / os.fsdecode(b"\xff")).touch()
+    tree(tmp_path, "good")
+    found = [file.problem async for file in walk(tmp_path)]
+    assert found[0] is None
+    assert found[1] is not None
+    assert "is not UTF-8" in found[1]
 
 
 async def test_what_is_no_readable_file_comes_with_its_error(tmp_path: Path) -> None:
     tree(tmp_path, "good")
     (tmp_path / "dangling").symlink_to(tmp_path / "nowhere")
     os.mkfifo(tmp_path / "pipe")
-    found = {file.name: file.error async for file in walk(tmp_path)}
-    assert isinstance(found["dangling"], LocalIOError)
-    assert isinstance(found["pipe"], InvalidRequestError)
+    found = {file.name: file.problem async for file in walk(tmp_path)}
+    assert found["dangling"] == "No such file or directory"
+    assert found["pipe"] == "it is no regular file"
     assert found["good"] is None
 
 
@@ -63,7 +82,7 @@ async def test_a_folder_that_is_not_there_is_an_error(tmp_path: Path) -> None:
         _ = [file async for file in walk(tmp_path / "nowhere")]
     with pytest.raises(LocalIOError):
         await one_file(tmp_path / "nowhere")
-    with pytest.raises(IsADirectoryError, match="needs -r"):
+    with pytest.raises(LocalIOError, match="needs -r"):
         await one_file(tmp_path)
 
 

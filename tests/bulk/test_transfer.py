@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Any, cast
 import anyio
 import pytest
 
-from deltaglider_async.bulk.actions import Action, Copy, Delete, Download, PutOptions, Refusal, Upload
-from deltaglider_async.bulk.events import Advanced, Event, Failed, Finished, Planned, Started
+from deltaglider_async.bulk.actions import Action, Copy, Delete, Download, Options, Refusal, Upload
+from deltaglider_async.bulk.events import Advanced, Event, Failed, Finished, Planned, Skipped, Started
+from deltaglider_async.bulk.schedule import Limits
 from deltaglider_async.bulk.transfer import transfer
-from deltaglider_async.errors import InvalidRequestError, StorageIOError
+from deltaglider_async.errors import StorageIOError
+from deltaglider_async.format.candidates import DEFAULT_POLICY
 from deltaglider_async.session import create_client
 
 if TYPE_CHECKING:
@@ -27,17 +29,19 @@ async def plan(actions: Iterable[Action]) -> AsyncGenerator[Action, None]:
         yield action
 
 
-async def events(client: Any, actions: Iterable[Action], **limits: int) -> list[Event]:
-    async with aclosing(transfer(client, plan(actions), **limits)) as happening:
+async def events(client: Any, actions: Iterable[Action], limits: Limits | None = None) -> list[Event]:
+    async with aclosing(transfer(client, plan(actions), limits=limits)) as happening:
         return [event async for event in happening]
 
 
-def put(key: str, size: int = 1) -> Upload:
-    return Upload(Path(key), "b", key, size, None, PutOptions())
+def put(key: str, size: int = 1) -> Copy:
+    return Copy("from", key, "b", key, size)
 
 
 class Gate:
     """A client whose puts stay under way until they are let go."""
+
+    delta_policy = DEFAULT_POLICY
 
     def __init__(self) -> None:
         self.under_way: dict[str, anyio.Event] = {}
@@ -45,7 +49,7 @@ class Gate:
         self.cancelled: list[str] = []
         self.most = 0
 
-    async def put_object(self, *, Key: str, **_: Any) -> dict[str, Any]:  # noqa: N803
+    async def copy_object(self, *, Key: str, **_: Any) -> dict[str, Any]:  # noqa: N803
         let_go = self.under_way[Key] = anyio.Event()
         self.most = max(self.most, len(self.under_way))
         self.changed.set()
@@ -67,10 +71,12 @@ class Gate:
 class Instant:
     """A client whose puts end at once."""
 
+    delta_policy = DEFAULT_POLICY
+
     def __init__(self) -> None:
         self.keys: list[str] = []
 
-    async def put_object(self, *, Key: str, progress: Any, **_: Any) -> dict[str, Any]:  # noqa: N803
+    async def copy_object(self, *, Key: str, progress: Any, **_: Any) -> dict[str, Any]:  # noqa: N803
         await anyio.lowlevel.checkpoint()
         self.keys.append(Key)
         progress("sending", 1)
@@ -96,7 +102,7 @@ async def test_concurrency_is_bounded() -> None:
     async with anyio.create_task_group() as group:
 
         async def go() -> None:
-            await events(gate, [put(f"{number}.txt") for number in range(20)], concurrency=3)
+            await events(gate, [put(f"{number}.txt") for number in range(20)], Limits.of(3))
             group.cancel_scope.cancel()
 
         group.start_soon(go)
@@ -110,10 +116,11 @@ async def test_concurrency_is_bounded() -> None:
 
 async def test_one_failing_object_does_not_stop_the_others() -> None:
     client = Instant()
-    refused = Refusal("upload", "odd", InvalidRequestError("no"))
+    refused = Refusal("upload", "odd", "no")
     happened = await events(client, [put("1.txt"), put("bad.txt"), refused, put("x/bad.zip"), put("x/2.zip")])
     failed = {event.action: str(event.error) for event in happened if isinstance(event, Failed)}
-    assert failed == {put("bad.txt"): "put bad.txt: broken", put("x/bad.zip"): "put x/bad.zip: broken", refused: "no"}
+    assert failed == {put("bad.txt"): "put bad.txt: broken", put("x/bad.zip"): "put x/bad.zip: broken"}
+    assert Skipped(refused) in happened
     assert {event.action for event in happened if isinstance(event, Finished)} == {put("1.txt"), put("x/2.zip")}
     assert Started(refused) not in happened
 
@@ -140,7 +147,7 @@ async def test_ten_thousand_objects_are_read_only_so_far_ahead() -> None:
         async for event in happening:
             done += isinstance(event, Finished)
     assert done == 10_000
-    assert most <= 50 + 10 + 4 * 10 + 10  # read ahead, under way, told but not yet taken
+    assert most <= 50 + 32 + 64 + 10  # read ahead, under way, told but not yet taken
 
 
 async def test_an_error_of_the_plan_is_raised_after_what_was_planned() -> None:
@@ -174,7 +181,9 @@ async def test_stopping_early_cancels_what_is_under_way_and_closes_the_plan() ->
             closed = True
 
     started = 0
-    async with aclosing(transfer(cast("DeltaGliderClient", gate), endless(), concurrency=2, lookahead=5)) as happening:
+    async with aclosing(
+        transfer(cast("DeltaGliderClient", gate), endless(), limits=Limits.of(2), lookahead=5)
+    ) as happening:
         async for event in happening:
             started += isinstance(event, Started)
             if started == 2:
@@ -208,9 +217,7 @@ async def test_a_new_folder_gets_one_reference_and_every_byte_comes_back(
     contents = {f"app-{number}.zip": base + bytes([number]) * number for number in range(8)} | {"empty.zip": b""}
     for name, content in contents.items():
         (tmp_path / name).write_bytes(content)
-    uploads = [
-        Upload(tmp_path / name, bucket, f"r/{name}", len(contents[name]), None, PutOptions()) for name in contents
-    ]
+    uploads = [Upload(tmp_path / name, bucket, f"r/{name}", len(contents[name])) for name in contents]
     happened = await events(client, uploads)
     assert not [event for event in happened if isinstance(event, Failed)]
     stored = sum(event.summary.stored_size or 0 for event in happened if isinstance(event, Finished))
@@ -229,7 +236,7 @@ async def test_a_new_folder_gets_one_reference_and_every_byte_comes_back(
 async def test_a_copy_keeps_bytes_type_and_metadata(client: DeltaGliderClient, bucket: str) -> None:
     content = os.urandom(20_000)
     await client.put_object(Bucket=bucket, Key="a/1.zip", Body=content, ContentType="x/y", Metadata={"owner": "me"})
-    (*_, finished) = await events(client, [Copy(bucket, "a/1.zip", bucket, "b/2.zip", None, PutOptions())])
+    (*_, finished) = await events(client, [Copy(bucket, "a/1.zip", bucket, "b/2.zip", None, Options())])
     assert isinstance(finished, Finished)
     answer = await client.get_object(Bucket=bucket, Key="b/2.zip")
     async with answer["Body"] as body:
@@ -244,7 +251,7 @@ async def test_a_copy_tells_what_the_bucket_grew_by(client: DeltaGliderClient, b
     await client.put_object(Bucket=bucket, Key="a/1.txt", Body=b"text")
     stored = []
     for key in ("a/0.zip", "a/1.zip", "a/1.txt"):
-        happened = await events(client, [Copy(bucket, key, bucket, f"b/{key[2:]}", None, PutOptions())])
+        happened = await events(client, [Copy(bucket, key, bucket, f"b/{key[2:]}", None, Options())])
         (*_, finished) = happened
         assert isinstance(finished, Finished)
         assert [type(event) for event in happened if not isinstance(event, (Planned, Advanced))] == [Started, Finished]
@@ -256,8 +263,8 @@ async def test_a_copy_tells_what_the_bucket_grew_by(client: DeltaGliderClient, b
     assert stored[2] == 4
 
 
-@pytest.mark.parametrize("options", [PutOptions(use_delta=False), PutOptions(max_ratio=0.0), PutOptions(max_ratio=0.5)])
-async def test_a_copy_with_options_is_put_anew(client: DeltaGliderClient, bucket: str, options: PutOptions) -> None:
+@pytest.mark.parametrize("options", [Options(use_delta=False), Options(max_ratio=0.0), Options(max_ratio=0.5)])
+async def test_a_copy_with_options_is_put_anew(client: DeltaGliderClient, bucket: str, options: Options) -> None:
     base = os.urandom(50_000)
     await client.put_object(Bucket=bucket, Key="a/0.zip", Body=base)
     await client.put_object(Bucket=bucket, Key="a/1.zip", Body=base, use_delta=False)

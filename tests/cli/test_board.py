@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from deltaglider_async.bulk.actions import Delete, PutOptions, Upload
+from deltaglider_async.bulk.actions import Delete, Upload
 from deltaglider_async.bulk.events import Advanced, Failed, Finished, Planned, Started, Summary
 from deltaglider_async.cli import text
 from deltaglider_async.cli.board import ASCII, NARROWEST, UNICODE, Board
@@ -16,7 +16,7 @@ MB = 1_000_000
 
 
 def put(name: str, size: int = 10 * MB) -> Upload:
-    return Upload(Path(name), "b", name, size, None, PutOptions())
+    return Upload(Path(name), "b", name, size)
 
 
 def lines(board: Board, now: float = 10.0, width: int = 79, height: int = 24) -> list[str]:

@@ -149,7 +149,7 @@ def test_one_bad_file_does_not_stop_the_others(dg: Run, bucket: str, s3: S3Clien
     assert keys(s3, bucket) == ["1", "2"]
     first, second = sorted(result.stderr.decode().splitlines())
     assert first.startswith(f"upload failed: src/reference.bin to s3://{bucket}/reference.bin: ")
-    assert second == "upload refused: src/dangling: No such file or directory: src/dangling"
+    assert second == "upload skipped: src/dangling: No such file or directory"
 
 
 @pytest.mark.parametrize(

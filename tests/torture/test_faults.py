@@ -15,7 +15,7 @@ import pytest
 from botocore.config import Config
 
 from deltaglider_async import create_client
-from deltaglider_async.bulk.transfer import CONCURRENCY
+from deltaglider_async.bulk.schedule import Limits
 from deltaglider_async.client import DeltaGliderClient
 from deltaglider_async.errors import DeltaGliderError, NotFoundError, PreconditionFailedError
 from deltaglider_async.store.s3 import LARGEST_SINGLE_PUT
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 SPACES = 5
 #: Each has a quota of retries, which is soon used up where as much fails as here. So they live for some objects only.
 CLIENTS = 4
-AT_ONCE = CLIENTS * CONCURRENCY
+AT_ONCE = CLIENTS * Limits().large_objects
 #: Of the calls, at each kind of fault.
 SHARE = 0.1
 #: Seconds. A stalled body costs this much each time.

@@ -1,5 +1,5 @@
 """Many objects: plans of typed actions, and their execution with typed events. Prints nothing.
 
-`plan` decides from what exists (pure), `sources` finds what exists (lazily), `schedule` decides what may
-start (pure), `transfer` does it and tells what happens.
+`sources` finds what exists (lazily), `plan` and `sync` decide what is to be done (pure), `schedule` decides what may
+start (pure), `transfer` does it and tells what happens, `wire` makes units of work storable. See docs/bulk.md.
 """

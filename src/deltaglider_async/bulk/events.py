@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from deltaglider_async.bulk.actions import Action
+from deltaglider_async.bulk.actions import Action, Refusal
 from deltaglider_async.types import Phase
 
 
@@ -52,7 +52,7 @@ class Summary:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """An object is done."""
+    """An object is done: written, and of a move its source removed."""
 
     action: Action
     summary: Summary
@@ -66,4 +66,11 @@ class Failed:
     error: Exception
 
 
-Event = Planned | Started | Advanced | Finished | Failed
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """Something was left out by the plan; the others go on."""
+
+    action: Refusal
+
+
+Event = Planned | Started | Advanced | Finished | Failed | Skipped

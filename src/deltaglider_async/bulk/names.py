@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import mimetypes
 import os
 import stat
 from pathlib import Path
@@ -78,3 +79,8 @@ def prepare_place(path: Path, root: Path | None) -> None:
     if path.is_dir():
         raise LocalIOError(errno.EISDIR, "cannot write a file, there is a folder of that name", str(path))
     path.parent.mkdir(parents=True, exist_ok=True)
+
+
+def guess_content_type(name: str) -> str | None:
+    """By the name's suffix, as `aws s3` does. Blocking at its first call, which reads the system's table."""
+    return mimetypes.guess_type(name)[0]

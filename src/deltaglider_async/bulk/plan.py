@@ -8,49 +8,32 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
-from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeVar
 
-from deltaglider_async.bulk.actions import CLIENT_DECIDES, Action, Copy, Delete, Download, PutOptions, Refusal, Upload
+from deltaglider_async.bulk.actions import (
+    CLIENT_DECIDES,
+    Action,
+    Copy,
+    Delete,
+    Download,
+    Options,
+    Refusal,
+    Upload,
+    Verify,
+)
 from deltaglider_async.bulk.filters import EVERYTHING, Filters
-from deltaglider_async.bulk.names import local_parts, object_name
+from deltaglider_async.bulk.found import LocalFile, StoredObject
+from deltaglider_async.bulk.names import local_parts
 from deltaglider_async.errors import InvalidRequestError
 
 Found = TypeVar("Found")
+Planner = Callable[[Found], Action | None]
+Archived = Literal["refuse", "ignore", "try"]
+"""What becomes of objects that have to be restored before they can be read; `ignore` leaves them out in silence."""
 
 
-@dataclass(frozen=True, slots=True)
-class LocalFile:
-    """A file that a walk found, or an entry that is none that could be read."""
-
-    path: Path
-    name: str
-    """Relative to the source, with this platform's separator."""
-    size: int = 0
-    content_type: str | None = None
-    error: Exception | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class StoredObject:
-    """A logical object that a listing found."""
-
-    bucket: str
-    key: str
-    name: str
-    """The key relative to the source."""
-    size: int | None = None
-    """None unless known to be the original's."""
-    modified: datetime | None = None
-    marker: bool = False
-    """An empty object whose key ends in `/`: what consoles create to show a folder."""
-
-
-async def planned(
-    found: AsyncGenerator[Found, None], planner: Callable[[Found], Action | None]
-) -> AsyncGenerator[Action, None]:
+async def planned(found: AsyncGenerator[Found, None], planner: Planner[Found]) -> AsyncGenerator[Action, None]:
     """The plan for what a source finds, as it finds it."""
     async with aclosing(found):
         async for item in found:
@@ -59,25 +42,27 @@ async def planned(
 
 
 def uploads(
-    bucket: str, prefix: str, *, filters: Filters = EVERYTHING, options: PutOptions = CLIENT_DECIDES
-) -> Callable[[LocalFile], Action | None]:
+    bucket: str, prefix: str, *, filters: Filters = EVERYTHING, options: Options = CLIENT_DECIDES
+) -> Planner[LocalFile]:
     """Plan files into `prefix` (empty, or ending in `/`)."""
 
     def plan(file: LocalFile) -> Action | None:
-        try:
-            name = object_name(file.name)
-        except InvalidRequestError as error:
-            return Refusal("upload", str(file.path), error)
-        if not filters.allow(name):
+        if not filters.allow(file.name):
             return None
-        if file.error:
-            return Refusal("upload", str(file.path), file.error)
-        return Upload(file.path, bucket, prefix + name, file.size, file.content_type, options)
+        if file.problem:
+            return Refusal("upload", str(file.path), file.problem)
+        return Upload(file.path, bucket, prefix + file.name, file.size, options)
 
     return plan
 
 
-def downloads(folder: Path, *, filters: Filters = EVERYTHING) -> Callable[[StoredObject], Action | None]:
+def downloads(
+    folder: Path,
+    *,
+    filters: Filters = EVERYTHING,
+    options: Options = CLIENT_DECIDES,
+    archived: Archived = "refuse",
+) -> Planner[StoredObject]:
     """Plan objects into `folder`. They must come in the order of their keys, as S3 lists them.
 
     Keys that would leave the folder, and objects under the name of another one (`a/b` where `a` is an object too),
@@ -88,41 +73,71 @@ def downloads(folder: Path, *, filters: Filters = EVERYTHING) -> Callable[[Store
     def plan(found: StoredObject) -> Action | None:
         if found.marker or not filters.allow(found.name):
             return None
+        if found.archived and archived != "try":
+            return None if archived == "ignore" else _archived("download", found)
         source = f"s3://{found.bucket}/{found.key}"
         while files and not found.name.startswith(files[-1]):
             files.pop()
         if file := next((name for name in files if found.name.startswith(f"{name}/")), None):
-            return Refusal("download", source, InvalidRequestError(
-                f"needs a folder {str(folder / file)!r}, but the object of that name is a file. "
+            return Refusal("download", source,
+                f"it needs a folder {str(folder / file)!r}, but the object of that name is a file. "
                 "Download one of them alone, under another name."
-            ))  # fmt: skip
+            )  # fmt: skip
         try:
             path = folder.joinpath(*local_parts(found.name))
         except InvalidRequestError as error:
-            return Refusal("download", source, error)
+            return Refusal("download", source, str(error))
         files.append(found.name)
-        return Download(found.bucket, found.key, path, folder, found.size, found.modified)
+        return Download(found.bucket, found.key, path, folder, found.size, found.modified, options)
 
     return plan
 
 
 def copies(
-    bucket: str, prefix: str, *, filters: Filters = EVERYTHING, options: PutOptions = CLIENT_DECIDES
-) -> Callable[[StoredObject], Action | None]:
+    bucket: str,
+    prefix: str,
+    *,
+    filters: Filters = EVERYTHING,
+    options: Options = CLIENT_DECIDES,
+    archived: Archived = "refuse",
+) -> Planner[StoredObject]:
     """Plan objects into another place in S3."""
 
     def plan(found: StoredObject) -> Action | None:
         if found.marker or not filters.allow(found.name):
             return None
+        if found.archived and archived != "try":
+            return None if archived == "ignore" else _archived("copy", found)
         return Copy(found.bucket, found.key, bucket, prefix + found.name, found.size, options)
 
     return plan
 
 
-def deletes(*, filters: Filters = EVERYTHING) -> Callable[[StoredObject], Action | None]:
+def deletes(*, filters: Filters = EVERYTHING, options: Options = CLIENT_DECIDES) -> Planner[StoredObject]:
     """Plan the removal of objects, markers of folders included."""
 
     def plan(found: StoredObject) -> Action | None:
-        return Delete(found.bucket, found.key) if filters.allow(found.name) else None
+        return Delete(found.bucket, found.key, options) if filters.allow(found.name) else None
 
     return plan
+
+
+def checks(*, filters: Filters = EVERYTHING, options: Options = CLIENT_DECIDES) -> Planner[StoredObject]:
+    """Plan the verification of objects."""
+
+    def plan(found: StoredObject) -> Action | None:
+        if found.marker or not filters.allow(found.name):
+            return None
+        if found.archived:
+            return _archived("verify", found)
+        return Verify(found.bucket, found.key, found.size, options)
+
+    return plan
+
+
+def _archived(what: str, found: StoredObject) -> Refusal:
+    return Refusal(
+        what,
+        f"s3://{found.bucket}/{found.key}",
+        "it is archived (GLACIER, DEEP_ARCHIVE). Restore it first, or use --force-glacier-transfer if it has been.",
+    )

@@ -3,6 +3,9 @@
 All mutable state of a transfer's order is here. `add` and `done` change it, `take` gives the next action or None if
 none may start yet.
 
+Small objects wait for the service, large ones for the line and the processor. So they have queues of their own: many
+small ones are under way at once, and neither kind waits behind the other. Within a queue the order is that of the plan.
+
 The first upload into a deltaspace may have to create its reference, and the others need it. So it leads: others
 of the deltaspace are parked until it is done, then all go. If it failed, the next one leads.
 """
@@ -10,65 +13,112 @@ of the deltaspace are parked until it is done, then all go. If it failed, the ne
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import dataclass
 
 from deltaglider_async.bulk.actions import Action
+from deltaglider_async.format.candidates import DEFAULT_POLICY, DeltaPolicy
 
 #: Deltaspaces remembered as led. Forgetting one costs only that its next upload leads again.
 _REMEMBERED = 1024
+#: From here on, in bytes, an object is large: sending it takes longer than waiting for the answer.
+_LARGE = 1024 * 1024
+#: So many large objects may be under way however large they are: one alone does not fill processor and line.
+_WHATEVER_SIZE = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much may be under way at once."""
+
+    objects: int = 32
+    large_objects: int = 10
+    """Of 1 MiB and more, or of unknown size; each may take an xdelta3 process."""
+    bytes_in_flight: int = 1024**3
+    """Sum of the originals' sizes of large objects. What is in memory is far less; this bounds temporary files."""
+
+    @classmethod
+    def of(cls, concurrency: int) -> Limits:
+        """Exactly so many objects, of whatever size."""
+        return cls(concurrency, concurrency)
 
 
 class Schedule:
-    """At most `concurrency` actions at once, of at most `bytes_in_flight` in sum; a larger one goes alone."""
+    """The order of a transfer within `limits`. By `policy` the client decides what becomes a delta."""
 
-    def __init__(self, concurrency: int, bytes_in_flight: int) -> None:
-        self._concurrency = concurrency
-        self._bytes_in_flight = bytes_in_flight
-        self._ready: deque[Action] = deque()
-        self._parked: dict[str, deque[Action]] = {}
+    def __init__(self, limits: Limits, policy: DeltaPolicy = DEFAULT_POLICY) -> None:
+        self._limits = limits
+        self._policy = policy
+        self._small: deque[tuple[int, Action]] = deque()
+        self._large: deque[tuple[int, Action]] = deque()
+        self._parked: dict[str, deque[tuple[int, Action]]] = {}
         self._led: dict[str, None] = {}
-        self._active = 0
-        self._active_bytes = 0
+        self._added = 0
+        self._active = self._active_large = self._active_bytes = 0
 
     @property
     def idle(self) -> bool:
         """Whether nothing is under way and nothing waits."""
-        return not self._active and not self._ready
+        return not (self._active or self._small or self._large)
 
     def add(self, action: Action) -> None:
         """An action that may start when its turn comes."""
-        if action.lead is None or action.lead in self._led:
-            self._ready.append(action)
-        elif action.lead in self._parked:
-            self._parked[action.lead].append(action)
+        self._added += 1
+        item = self._added, action
+        space = action.lead(self._policy)
+        if space is None or space in self._led:
+            self._queue(action).append(item)
+        elif space in self._parked:
+            self._parked[space].append(item)
         else:
-            self._parked[action.lead] = deque()
-            self._ready.append(action)
+            self._parked[space] = deque()
+            self._queue(action).append(item)
 
     def take(self) -> Action | None:
         """The next action, now under way; None if there is none or no room."""
-        if not self._ready or self._active >= self._concurrency:
+        if self._active >= self._limits.objects:
             return None
-        size = self._ready[0].size or 0
-        if self._active and self._active_bytes + size > self._bytes_in_flight:
+        ready = [queue for queue in (self._small, self._large) if queue and (queue is self._small or self._room())]
+        if not ready:
             return None
-        self._active += 1
-        self._active_bytes += size
-        return self._ready.popleft()
+        _, action = min(ready, key=lambda queue: queue[0][0]).popleft()
+        self._count(action, 1)
+        return action
 
     def done(self, action: Action, *, succeeded: bool) -> None:
         """An action that was taken has ended."""
-        self._active -= 1
-        self._active_bytes -= action.size or 0
-        space = action.lead
+        self._count(action, -1)
+        space = action.lead(self._policy)
         if space is None or space not in self._parked:
             return
         parked = self._parked[space]
         if parked and not succeeded:
-            self._ready.appendleft(parked.popleft())
+            item = parked.popleft()
+            self._queue(item[1]).appendleft(item)
             return
         del self._parked[space]
         if succeeded:
             self._led[space] = None
             if len(self._led) > _REMEMBERED:
                 del self._led[next(iter(self._led))]
-        self._ready.extendleft(reversed(parked))
+        for item in reversed(parked):
+            self._queue(item[1]).appendleft(item)
+
+    def _queue(self, action: Action) -> deque[tuple[int, Action]]:
+        return self._large if _is_large(action) else self._small
+
+    def _room(self) -> bool:
+        """Whether the next large object may start."""
+        if self._active_large >= self._limits.large_objects:
+            return False
+        size = self._large[0][1].size or 0
+        return self._active_large < _WHATEVER_SIZE or self._active_bytes + size <= self._limits.bytes_in_flight
+
+    def _count(self, action: Action, change: int) -> None:
+        self._active += change
+        if _is_large(action):
+            self._active_large += change
+            self._active_bytes += change * (action.size or 0)
+
+
+def _is_large(action: Action) -> bool:
+    return action.size is None or action.size >= _LARGE

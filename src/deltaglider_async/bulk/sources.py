@@ -1,19 +1,22 @@
-"""What exists: local folders and listings, found lazily and off the event loop."""
+"""What exists: local folders and listings, found lazily and off the event loop, in the order of S3's keys."""
 
 from __future__ import annotations
 
+import base64
 import errno
-import mimetypes
 import os
 import stat
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Iterator, Mapping
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
 
 from anyio.to_thread import run_sync
 
-from deltaglider_async.bulk.plan import LocalFile, StoredObject
+from deltaglider_async.bulk.found import RECORDED_TIME, LocalFile, StoredObject, read_time
+from deltaglider_async.bulk.names import object_name
+from deltaglider_async.engine.core import is_archived
 from deltaglider_async.errors import InvalidRequestError, LocalIOError
 
 if TYPE_CHECKING:
@@ -21,93 +24,117 @@ if TYPE_CHECKING:
 
 #: Entries that are looked at per visit to a thread.
 _BATCH = 256
+NOTHING: Mapping[str, Any] = {}
+
+Links = Literal["follow", "files", "skip"]
+"""Which symbolic links count: all, those to files, or none."""
 
 
-async def walk(folder: Path) -> AsyncGenerator[LocalFile, None]:
-    """The files below `folder`, the files of each folder before its subfolders, both in order of their names.
+async def walk(folder: Path, links: Links = "follow") -> AsyncGenerator[LocalFile, None]:
+    """The files below `folder`, in the order that their names have as S3 keys.
 
-    Symbolic links are followed, as `aws s3` does. What is no readable file comes with its error. Memory: the names
+    Symbolic links are followed, as `aws s3` does. What is no readable file comes with its problem. Memory: the names
     of one folder at each level. Raises `LocalIOError` if `folder` itself cannot be read.
     """
-    found = _walk(folder)
+    found = _walk(folder, links)
     while batch := await run_sync(lambda: list(islice(found, _BATCH))):
         for file in batch:
             yield file
 
 
 async def one_file(path: Path) -> LocalFile:
-    """The file of this name. Raises `LocalIOError` if there is none that could be read."""
-    file = await run_sync(_look, path, path.name)
-    if file.error:
-        raise file.error
-    return file
+    """The file of this name. Raises `LocalIOError` or `InvalidRequestError` if there is none that could be read."""
+
+    def look() -> LocalFile:
+        try:
+            status = path.stat()
+        except OSError as error:
+            raise LocalIOError(error.errno, error.strerror, str(path)) from error
+        if stat.S_ISDIR(status.st_mode):
+            raise LocalIOError(errno.EISDIR, "is a folder, which needs -r", str(path))
+        file = _file(path, object_name(path.name), status)
+        if file.problem:
+            raise InvalidRequestError(f"cannot read {path}: {file.problem}")
+        return file
+
+    return await run_sync(look)
 
 
-def _walk(top: Path) -> Iterator[LocalFile]:
-    yield from _folder(top, "", _names(top), ())
+def _walk(top: Path, links: Links) -> Iterator[LocalFile]:
+    try:
+        names = _names(top)
+    except OSError as error:
+        raise LocalIOError(error.errno, f"cannot read folder: {error.strerror}", str(top)) from error
+    yield from _folder(top, "", names, (), links)
 
 
 def _names(folder: Path) -> list[str]:
+    """What is in a folder, in the order of keys: a folder's name counts as if it ended in `/`."""
+    with os.scandir(folder) as entries:
+        return sorted(entry.name + ("/" if _leads_to_folder(entry) else "") for entry in entries)
+
+
+def _leads_to_folder(entry: os.DirEntry[str]) -> bool:
     try:
-        return sorted(path.name for path in folder.iterdir())
-    except OSError as error:
-        raise LocalIOError(error.errno, f"cannot read folder: {error.strerror}", str(folder)) from error
+        return entry.is_dir()
+    except OSError:
+        return False
 
 
-def _folder(folder: Path, relative: str, names: list[str], above: tuple[tuple[int, int], ...]) -> Iterator[LocalFile]:
+def _folder(
+    folder: Path, relative: str, names: list[str], above: tuple[tuple[int, int], ...], links: Links
+) -> Iterator[LocalFile]:
     """`above`: device and inode of each folder on the way here, to find links that lead back."""
     here = (*above, _identity(folder.stat()))
-    subfolders = []
     for name in names:
-        found = _look(folder / name, relative + name)
-        if isinstance(found.error, IsADirectoryError):
-            subfolders.append(name)
-        else:
-            yield found
-    for name in subfolders:
-        path = folder / name
+        path = folder / name.removesuffix("/")
+        if links != "follow" and path.is_symlink() and (links == "skip" or name.endswith("/")):
+            continue
         try:
+            object_name(name)
+            if not name.endswith("/"):
+                yield _file(path, relative + name, path.stat())
+                continue
             if _identity(path.stat()) in here:
-                raise InvalidRequestError(f"{path} is a link to a folder that contains it")
+                raise InvalidRequestError("it is a link to a folder that contains it")
             inside = _names(path)
         except (OSError, InvalidRequestError) as error:
-            yield LocalFile(path, relative + name, error=error)
+            yield LocalFile(path, relative + name, problem=getattr(error, "strerror", None) or str(error))
         else:
-            yield from _folder(path, f"{relative}{name}{os.sep}", inside, here)
+            yield from _folder(path, relative + name, inside, here, links)
 
 
 def _identity(status: os.stat_result) -> tuple[int, int]:
     return status.st_dev, status.st_ino
 
 
-def _look(path: Path, name: str) -> LocalFile:
-    try:
-        status = path.stat()
-    except OSError as error:
-        return LocalFile(path, name, error=LocalIOError(error.errno, error.strerror, str(path)))
-    if stat.S_ISDIR(status.st_mode):
-        return LocalFile(path, name, error=IsADirectoryError(errno.EISDIR, "is a folder, which needs -r", str(path)))
+def _file(path: Path, name: str, status: os.stat_result) -> LocalFile:
+    problem = None
     if not stat.S_ISREG(status.st_mode):
-        return LocalFile(path, name, error=InvalidRequestError(f"{path} is no regular file"))
-    return LocalFile(path, name, status.st_size, guess_content_type(name))
-
-
-def guess_content_type(name: str) -> str | None:
-    """By the name's suffix, as `aws s3` does. Blocking at its first call, which reads the system's table."""
-    return mimetypes.guess_type(name)[0]
+        problem = "it is no regular file"
+    elif not os.access(path, os.R_OK):
+        problem = os.strerror(errno.EACCES)
+    return LocalFile(path, name, status.st_size, status.st_mtime_ns, problem)
 
 
 async def listing(
-    client: DeltaGliderClient, bucket: str, prefix: str, *, original_sizes: bool = False
+    client: DeltaGliderClient,
+    bucket: str,
+    prefix: str,
+    *,
+    original_sizes: bool = False,
+    access: Mapping[str, Any] = NOTHING,
+    page_size: int | None = None,
 ) -> AsyncGenerator[StoredObject, None]:
     """The logical objects whose keys start with `prefix`, in order; memory: one page.
 
-    `original_sizes` costs a request per delta whose size is not known yet.
+    `original_sizes` costs a request per delta whose size is not known yet. `access` goes with every request.
     """
+    arguments = dict(access) if page_size is None else {**access, "MaxKeys": page_size}
     token: str | None = None
     while True:
         page = await client.list_objects_v2(
-            Bucket=bucket, Prefix=prefix, ContinuationToken=token, FetchMetadata=original_sizes
+            Bucket=bucket, Prefix=prefix, ContinuationToken=token, FetchMetadata=original_sizes, **arguments
         )
         for entry in page.get("Contents", []):
             key, size = entry["Key"], entry["Size"]
@@ -119,13 +146,31 @@ async def listing(
                 None if stored else size,
                 entry["LastModified"],
                 marker=key.endswith("/") and size == 0,
+                archived=is_archived(entry),
             )
         if not page.get("IsTruncated"):
             return
         token = page["NextContinuationToken"]
 
 
-async def one_object(client: DeltaGliderClient, bucket: str, key: str) -> StoredObject:
+async def one_object(
+    client: DeltaGliderClient, bucket: str, key: str, access: Mapping[str, Any] = NOTHING
+) -> StoredObject:
     """The object of this key. Raises `NotFoundError` if there is none."""
-    head = await client.head_object(Bucket=bucket, Key=key)
-    return StoredObject(bucket, key, key.rpartition("/")[2], head["ContentLength"], head["LastModified"])
+    return await examined(client, StoredObject(bucket, key, key.rpartition("/")[2]), access)
+
+
+async def examined(client: DeltaGliderClient, found: StoredObject, access: Mapping[str, Any] = NOTHING) -> StoredObject:
+    """The same object with all that a HEAD tells. Raises `NotFoundError` if it is gone."""
+    head = await client.head_object(Bucket=found.bucket, Key=found.key, **access)
+    checksum = head.get("ChecksumSHA256")
+    return replace(
+        found,
+        size=head["ContentLength"],
+        modified=head["LastModified"],
+        archived=is_archived(head),
+        examined=True,
+        # One of several parts is no digest of the whole.
+        sha256=base64.b64decode(checksum).hex() if checksum and "-" not in checksum else None,
+        recorded_ns=read_time(head.get("Metadata", {}).get(RECORDED_TIME)),
+    )

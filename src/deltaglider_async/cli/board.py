@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from rich.text import Text
 
-from deltaglider_async.bulk.actions import Action, Copy, Delete
-from deltaglider_async.bulk.events import Advanced, Event, Failed, Finished, Planned, Started
+from deltaglider_async.bulk.actions import Action, Copy, Delete, Verify
+from deltaglider_async.bulk.events import Advanced, Event, Failed, Finished, Planned, Skipped, Started
 from deltaglider_async.cli import text
 
 #: Narrower than this, lines of finished files say more than bars.
@@ -20,6 +20,7 @@ _WIDEST_NAME = 80
 _RATE_WINDOW = 5.0
 _SETTLED = 0.5  # seconds before a rate means anything
 
+_DOING_BY_VERB = {"copy": "copying", "verify": "verifying"}
 _DOING_BY_PHASE = {"reading reference": "reference"}
 
 
@@ -64,7 +65,7 @@ class Board:
         self._began: float | None = None
         self._planned = Planned(0, 0, complete=False)
         self._corrections = 0  # what sizes turned out to be, minus what the plan took them for
-        self._done = self._failed = 0
+        self._done = self._failed = self._skipped = 0
         self._done_bytes = self._written = self._stored = 0
         self._samples: deque[tuple[float, int]] = deque()
         self._noun = "file"
@@ -77,8 +78,9 @@ class Board:
             case Planned():
                 self._planned = event
             case Started(action):
-                self._noun = "object" if isinstance(action, (Copy, Delete)) else "file"
-                doing = {"copy": "copying"}.get(verb := text.verb(action), f"{verb.removesuffix('e')}ing")
+                self._noun = "object" if isinstance(action, Copy | Delete | Verify) else "file"
+                verb = text.verb(action)
+                doing = _DOING_BY_VERB.get(verb, f"{verb.removesuffix('e')}ing")
                 self._rows[id(action)] = Row(action, text.name(action), action.size, now, doing, 0, now)
             case Advanced(action, phase, position):
                 if row := self._rows.get(id(action)):
@@ -95,11 +97,17 @@ class Board:
                 self._rows.pop(id(action), None)
                 self._failed += 1
                 self._corrections -= action.size or 0
+            case Skipped():
+                self._skipped += 1
+
+    @property
+    def _over(self) -> int:
+        return self._done + self._failed + self._skipped
 
     @property
     def objects(self) -> int:
         """How many objects were begun or planned."""
-        return max(self._planned.objects, self._done + self._failed + len(self._rows))
+        return max(self._planned.objects, self._over + len(self._rows))
 
     def lines(self, width: int, height: int, now: float) -> list[Text]:
         """One line per object under way, as many as fit, and the total; each at most `width` cells wide."""
@@ -126,6 +134,8 @@ class Board:
             parts.append(saved)
         if self._failed:
             parts.append(f"{self._failed:,} failed")
+        if self._skipped:
+            parts.append(f"{self._skipped:,} skipped")
         return ", ".join(parts)
 
     def _row(self, row: Row, name: int, bar: int, now: float) -> Text:
@@ -138,7 +148,7 @@ class Board:
     def _total(self, name: int, bar: int, now: float) -> Text:
         position = self._done_bytes + sum(row.position for row in self._rows.values())
         size = self._planned.size + self._corrections
-        over, objects = self._done + self._failed, self.objects
+        over, objects = self._over, self.objects
         share = min(1.0, position / size) if size > 0 else over / objects if objects else 0.0
         rate = self._rate(position, now)
         left = ""

@@ -28,7 +28,7 @@ from deltaglider_async.cli.run import run
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
-    from deltaglider_async.bulk.actions import Action, PutOptions
+    from deltaglider_async.bulk.actions import Action, Options
     from deltaglider_async.bulk.filters import Filters
     from deltaglider_async.client import DeltaGliderClient
 
@@ -67,7 +67,8 @@ def cp(
     ends = parse_location(source), parse_location(destination)
     _check(*ends, recursive=recursive)
 
-    from deltaglider_async.bulk.actions import PutOptions
+    from deltaglider_async.bulk.actions import Options
+    from deltaglider_async.bulk.schedule import Limits
     from deltaglider_async.bulk.transfer import transfer
     from deltaglider_async.cli.progress import Tally, follow
 
@@ -78,7 +79,7 @@ def cp(
     async def work() -> int:
         async with connection.client(concurrency, one_object=not recursive) as client:
             use_delta = False if no_delta else None
-            options = PutOptions(use_delta=use_delta, max_ratio=max_ratio, policy=client.delta_policy)
+            options = Options(use_delta=use_delta, max_ratio=max_ratio)
             match ends:
                 case "-", InS3() as place:
                     return await _from_stdin(client, place, options, dryrun=dryrun)
@@ -90,7 +91,7 @@ def cp(
                 plan = _single(client, *ends, filters, options)
             if dryrun:
                 return await show_plan(plan)
-            events = transfer(client, plan, concurrency=concurrency)
+            events = transfer(client, plan, limits=Limits.of(concurrency))
             return await follow(events, tally, quiet=quiet, debug=context.obj.on)
 
     run(context, work, so_far=lambda: str(tally))
@@ -127,7 +128,7 @@ def _recursive(
     source: Location,
     destination: Location,
     filters: Filters,
-    options: PutOptions,
+    options: Options,
     *,
     exact: bool,
 ) -> AsyncGenerator[Action, None]:
@@ -147,27 +148,27 @@ def _recursive(
 
 
 async def _single(
-    client: DeltaGliderClient, source: Location, destination: Location, filters: Filters, options: PutOptions
+    client: DeltaGliderClient, source: Location, destination: Location, filters: Filters, options: Options
 ) -> AsyncGenerator[Action, None]:
     from anyio.to_thread import run_sync
 
     from deltaglider_async.bulk.actions import Copy, Download, Upload
-    from deltaglider_async.bulk.names import local_parts, object_name
+    from deltaglider_async.bulk.names import local_parts
     from deltaglider_async.bulk.sources import one_file, one_object
 
     match source, destination:
         case OnDisk(path), InS3(bucket, key):
             file = await one_file(path)
             if not key or key.endswith("/"):
-                key += object_name(file.name)
+                key += file.name
             if filters.allow(file.name):
-                yield Upload(path, bucket, key, file.size, file.content_type, options)
+                yield Upload(path, bucket, key, file.size, options)
         case InS3(bucket, key), OnDisk(path, into):
             found = await one_object(client, bucket, key)
             if into or await run_sync(path.is_dir):
                 path = path.joinpath(*local_parts(found.name))
             if filters.allow(found.name):
-                yield Download(bucket, key, path, None, found.size, found.modified)
+                yield Download(bucket, key, path, None, found.size, found.modified, options)
         case InS3(bucket, key), InS3():
             found = await one_object(client, bucket, key)
             to = _into(source, destination)
@@ -184,26 +185,25 @@ async def show_plan(plan: AsyncGenerator[Action, None]) -> int:
     async with aclosing(plan):
         async for action in plan:
             if isinstance(action, Refusal):
-                code = 1
-                print(f"(dryrun) {text.verb(action)} refused: {text.describe(action)}: {action.error}", file=sys.stderr)
+                code = 2
+                print(
+                    f"(dryrun) {text.verb(action)} skipped: {text.describe(action)}: {action.reason}", file=sys.stderr
+                )
             else:
                 print(f"(dryrun) {text.verb(action)}: {text.describe(action)}")
     return code
 
 
-async def _from_stdin(client: DeltaGliderClient, to: InS3, options: PutOptions, *, dryrun: bool) -> int:
-    from anyio.to_thread import run_sync
-
-    from deltaglider_async.bulk.sources import guess_content_type
-    from deltaglider_async.bulk.transfer import put_arguments
+async def _from_stdin(client: DeltaGliderClient, to: InS3, options: Options, *, dryrun: bool) -> int:
     from deltaglider_async.cli.stdio import read_stdin
 
     if dryrun:
         print(f"(dryrun) upload: - to {to}")
         return 0
-    content_type = await run_sync(guess_content_type, to.key)
     async with aclosing(read_stdin()) as body:
-        await client.put_object(Bucket=to.bucket, Key=to.key, Body=body, **put_arguments(options, content_type))
+        await client.put_object(
+            Bucket=to.bucket, Key=to.key, Body=body, use_delta=options.use_delta, max_ratio=options.max_ratio
+        )
     return 0
 
 

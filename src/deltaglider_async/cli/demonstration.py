@@ -18,7 +18,7 @@ from rich.text import Text
 from deltaglider_async.bulk import plan, sources
 from deltaglider_async.bulk.actions import Upload
 from deltaglider_async.bulk.events import Event, Finished, Summary
-from deltaglider_async.bulk.plan import LocalFile
+from deltaglider_async.bulk.found import LocalFile
 from deltaglider_async.bulk.transfer import transfer
 from deltaglider_async.cli import releases, text
 from deltaglider_async.cli.local_server import local_s3

@@ -19,8 +19,7 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
-from deltaglider_async.bulk.actions import Refusal
-from deltaglider_async.bulk.events import Event, Failed, Finished, Planned
+from deltaglider_async.bulk.events import Event, Failed, Finished, Planned, Skipped
 from deltaglider_async.cli import logs, text
 from deltaglider_async.cli.board import ASCII, NARROWEST, UNICODE, Board
 from deltaglider_async.cli.run import explain
@@ -33,7 +32,7 @@ class Tally:
     """How much is done, for exit codes and for what an interruption says."""
 
     def __init__(self) -> None:
-        self.done = self.failed = 0
+        self.done = self.failed = self.skipped = 0
         self._planned: Planned | None = None
 
     def add(self, event: Event) -> None:
@@ -45,11 +44,13 @@ class Tally:
                 self.done += 1
             case Failed():
                 self.failed += 1
+            case Skipped():
+                self.skipped += 1
 
     @property
     def exit_code(self) -> int:
-        """0 if nothing failed."""
-        return 1 if self.failed else 0
+        """1 if something failed, 2 if something was left out, else 0."""
+        return 1 if self.failed else 2 if self.skipped else 0
 
     def __str__(self) -> str:
         of = f" of {self._planned.objects:,}" if self._planned and self._planned.complete else ""
@@ -98,15 +99,21 @@ class Lines:
                 print(self._finished(event), flush=True)
             case Failed():
                 print(self._failed(event), file=sys.stderr, flush=True)
+            case Skipped():
+                print(self._skipped(event), file=sys.stderr, flush=True)
 
     def _finished(self, event: Finished) -> str:
         return f"{text.verb(event.action)}: {text.describe(event.action)}{text.outcome(event.action, event.summary)}"
 
     def _failed(self, event: Failed) -> str:
-        kind = "refused" if isinstance(event.action, Refusal) else "failed"
         reason = explain(event.error) or f"{type(event.error).__name__}: {event.error}"
-        line = f"{text.verb(event.action)} {kind}: {text.describe(event.action)}: {reason}"
+        line = f"{text.verb(event.action)} failed: {text.describe(event.action)}: {reason}"
         return line if not self._debug else line + "\n" + "".join(traceback.format_exception(event.error)).rstrip()
+
+    def _skipped(self, event: Skipped) -> str:
+        return (
+            f"{text.verb(event.action)} skipped: {text.describe(event.action)}: {text.printable(event.action.reason)}"
+        )
 
 
 class Bars(Lines):
@@ -157,7 +164,9 @@ class Bars(Lines):
                 self._above.append(Text(self._finished(event)))
             case Failed() if self._same_terminal:
                 self._above.append(Text(self._failed(event), "red"))
-            case Failed():
+            case Skipped() if self._same_terminal:
+                self._above.append(Text(self._skipped(event), "yellow"))
+            case Failed() | Skipped():
                 super().show(event)
 
     def _finished(self, event: Finished) -> str:

@@ -56,6 +56,7 @@ def rm(
     if not place.key and not recursive:
         raise typer.BadParameter(f"{place} is a bucket. Remove all that is in it with -r.")
 
+    from deltaglider_async.bulk.schedule import Limits
     from deltaglider_async.bulk.transfer import transfer
     from deltaglider_async.cli.cp import show_plan
     from deltaglider_async.cli.progress import Tally, follow
@@ -67,14 +68,15 @@ def rm(
             plan = _plan(client, place, filters, recursive=recursive)
             if dryrun:
                 return await show_plan(plan)
-            events = transfer(client, plan, concurrency=concurrency)
+            events = transfer(client, plan, limits=Limits.of(concurrency))
             return await follow(events, tally, quiet=quiet, debug=context.obj.on)
 
     run(context, work, so_far=lambda: str(tally))
 
 
 def _plan(client: DeltaGliderClient, place: InS3, filters: Filters, *, recursive: bool) -> AsyncGenerator[Action, None]:
-    from deltaglider_async.bulk.plan import StoredObject, deletes, planned
+    from deltaglider_async.bulk.found import StoredObject
+    from deltaglider_async.bulk.plan import deletes, planned
     from deltaglider_async.bulk.sources import listing
 
     async def alone() -> AsyncGenerator[StoredObject, None]:

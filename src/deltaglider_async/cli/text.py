@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rich.cells import cell_len
 
-from deltaglider_async.bulk.actions import Action, Copy, Delete, Download, Refusal, Upload
+from deltaglider_async.bulk.actions import Action, Copy, Delete, DeleteFile, Download, Refusal, Upload, Verify
 from deltaglider_async.bulk.events import Summary
 
 DECIMAL = ("B", "kB", "MB", "GB", "TB", "PB", "EB")
@@ -79,8 +79,16 @@ def local(path: Path) -> str:
 
 
 def verb(action: Action) -> str:
-    """What is done: `upload`, `download`, `copy`, `delete`."""
-    return action.what if isinstance(action, Refusal) else type(action).__name__.lower()
+    """What is done: `upload`, `download`, `copy`, `move`, `delete`, `verify`."""
+    match action:
+        case Refusal():
+            return action.what
+        case DeleteFile():
+            return "delete"
+        case Upload() | Download() | Copy() if action.options.move:
+            return "move"
+        case _:
+            return type(action).__name__.lower()
 
 
 def describe(action: Action) -> str:
@@ -92,8 +100,10 @@ def describe(action: Action) -> str:
             return printable(f"s3://{action.bucket}/{action.key} to {local(action.path)}")
         case Copy():
             return printable(f"s3://{action.bucket}/{action.key} to s3://{action.to_bucket}/{action.to_key}")
-        case Delete():
+        case Delete() | Verify():
             return printable(f"s3://{action.bucket}/{action.key}")
+        case DeleteFile():
+            return printable(local(action.path))
         case Refusal():
             return printable(action.source)
 
@@ -101,9 +111,9 @@ def describe(action: Action) -> str:
 def name(action: Action) -> str:
     """The one end of an action that tells it from the others: the local file, or the source."""
     match action:
-        case Upload() | Download():
+        case Upload() | Download() | DeleteFile():
             return printable(local(action.path))
-        case Copy() | Delete():
+        case Copy() | Delete() | Verify():
             return printable(f"s3://{action.bucket}/{action.key}")
         case Refusal():
             return printable(action.source)
@@ -111,7 +121,7 @@ def name(action: Action) -> str:
 
 def outcome(action: Action, summary: Summary) -> str:
     """` (13.3 MB -> 1.9 MB, 85% saved)`, ` (13.3 MB)`, or nothing for a delete."""
-    if isinstance(action, Delete):
+    if isinstance(action, Delete | DeleteFile):
         return ""
     whole = size(summary.original_size)
     if summary.stored_size is None or summary.saved * 100 < summary.original_size or not summary.original_size:
