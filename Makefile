@@ -10,7 +10,7 @@ DEMO_FOLDER = .demo
 PYTEST =
 
 .DEFAULT_GOAL = help
-.PHONY: help setup xdelta3 archivers servers demo test lint pytest format proofs torture fuzz test-lowest lock clean
+.PHONY: help setup xdelta3 archivers servers demo test lint pytest format docs proofs torture fuzz test-lowest lock clean
 
 help: ## what can be made
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name text; do \
@@ -58,6 +58,9 @@ fuzz: $(STAMP) ## the readers of headers and metadata on 100,000 inputs each (FU
 format: $(STAMP) ## put the code into its form
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
+
+docs: $(STAMP) ## docs/sdk.md, from the docstrings
+	$(BIN)/python tools/sdk_page.py
 
 test-lowest: $(STAMP) xdelta3 archivers servers ## the tests, on the oldest dependencies that pyproject.toml allows
 	@tools/versions.sh lowest $(LOWEST)

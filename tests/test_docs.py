@@ -183,7 +183,9 @@ def follow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Follow]:
 
 
 def every_block() -> list[Block]:
-    return [block for path in PAGES for block in blocks_of(str(path.relative_to(ROOT)), path.read_text())]
+    # The blocks of sdk.md are signatures, and the docstrings' examples, which tests/test_sdk_page.py runs.
+    pages = [path for path in PAGES if path.name != "sdk.md"]
+    return [block for path in pages for block in blocks_of(str(path.relative_to(ROOT)), path.read_text())]
 
 
 @pytest.mark.parametrize("block", every_block(), ids=str)
