@@ -36,7 +36,7 @@ class SmallPages:
         self.sizes = {key: number for number, key in enumerate(sorted(stored), 1)}
         self.foreign = set(foreign)
         self.page = page
-        self.heads = 0
+        self.lists: list[tuple[str, int]] = []
 
     async def list_objects_v2(
         self,
@@ -46,7 +46,9 @@ class SmallPages:
         StartAfter: str = "",  # noqa: N803
         ContinuationToken: str = "",  # noqa: N803
         MaxKeys: int = 1000,  # noqa: N803
+        FetchOwner: bool = False,  # noqa: N803
     ) -> dict[str, Any]:
+        self.lists.append((Prefix, MaxKeys))
         rolled = [
             entry
             for entry in roll_up(sorted(self.sizes), Prefix, Delimiter, StartAfter)
@@ -63,7 +65,6 @@ class SmallPages:
         return answer
 
     async def head_object(self, Bucket: str, Key: str) -> dict[str, Any]:  # noqa: N803
-        self.heads += 1
         if Key not in self.sizes:
             raise ClientError(
                 {"Error": {"Code": "404", "Message": "Not Found"}, "ResponseMetadata": {"HTTPStatusCode": 404}},  # type: ignore[typeddict-item]
@@ -96,7 +97,7 @@ def roll_up(ordered: Sequence[str], prefix: str, delimiter: str, after: str) -> 
         if key.startswith(prefix) and key > after:
             cut = key.find(delimiter, len(prefix)) if delimiter else -1
             found[key if cut < 0 else key[: cut + len(delimiter)]] = None
-    return list(found)
+    return [entry for entry in found if entry > after]
 
 
 def is_rolled(entry: str, prefix: str, delimiter: str) -> bool:
@@ -118,11 +119,6 @@ def expected(stored: Iterable[str], query: Query) -> list[Entry]:
         logical[keys.logical_key(key)] = sizes[key]
     shown = sorted((key for key in logical if not keys.is_internal(key)), key=str.encode)
     entries = roll_up(shown, query.prefix, query.delimiter, query.after)
-    if query.delimiter == "/":
-        # The service rolls these up, so a folder is there as long as anything is stored in it, a reference too.
-        stored_entries = roll_up(sorted(sizes), query.prefix, "/", query.after)
-        folders = {key for key in stored_entries if is_rolled(key, query.prefix, "/") and not keys.is_internal(key)}
-        entries = sorted({*entries, *folders}, key=str.encode)
     return [(key, None if is_rolled(key, query.prefix, query.delimiter) else logical[key]) for key in entries]
 
 
@@ -293,7 +289,47 @@ async def test_most_names_need_no_question_of_their_own(meta: Any) -> None:
     async with create_client(s3_client=s3_client) as client:
         answer = await client.list_objects_v2(Bucket="bucket", Prefix="app/")
     assert answer["KeyCount"] == 900
-    assert s3_client.heads == 0
+    assert len(s3_client.lists) == 1
+
+
+async def test_a_long_run_of_hidden_objects_costs_one_page(meta: Any) -> None:
+    """A trash, or temporary copies, of any length."""
+    stored = {"a.zip.delta", "z.zip.delta", *(f"b/.deltaglider/trash/{number:04}" for number in range(5000))}
+    s3_client = SmallPages(meta, stored, 1000)
+    async with create_client(s3_client=s3_client) as client:
+        answer = await client.list_objects_v2(Bucket="bucket")
+        assert [item["Key"] for item in answer["Contents"]] == ["a.zip", "z.zip"]
+        assert len(s3_client.lists) == 2
+        s3_client.lists.clear()
+        answer = await client.list_objects_v2(Bucket="bucket", Delimiter="/")
+        assert "CommonPrefixes" not in answer  # nothing of the user's is in it
+        assert len(s3_client.lists) == 3
+
+
+async def test_common_prefixes_are_not_read_through(meta: Any) -> None:
+    """Those of a delimiter other than `/` are rolled up here, and what follows the first key is left out."""
+    stored = {f"{letter}-{number:04}.zip.delta" for letter in "abc" for number in range(3000)}
+    s3_client = SmallPages(meta, stored, 1000)
+    async with create_client(s3_client=s3_client) as client:
+        pages = await by_tokens(client, Query(delimiter="-"), 1)
+        assert pages == [[("a-", None)], [("b-", None)], [("c-", None)]]
+        assert len(s3_client.lists) <= 3 * 5  # however long they are
+        s3_client.lists.clear()
+        assert await by_tokens(client, Query(delimiter="-"), 1000) == [[entry for page in pages for entry in page]]
+        assert len(s3_client.lists) <= 3 * 3
+
+
+async def test_each_folder_of_a_page_is_looked_into_once(meta: Any) -> None:
+    stored = {f"{number:03}/{name}" for number in range(100) for name in ("app.zip.delta", "reference.bin")}
+    s3_client = SmallPages(meta, stored | {"050a/reference.bin", "050b/.deltaglider/trash/reference.bin"}, 1000)
+    async with create_client(s3_client=s3_client) as client:
+        answer = await client.list_objects_v2(Bucket="bucket", Delimiter="/")
+        assert answer["CommonPrefixes"] == [{"Prefix": f"{number:03}/"} for number in range(100)]
+        assert len(s3_client.lists) == 1 + 100 + 2
+        s3_client.lists.clear()
+        answer = await client.list_objects_v2(Bucket="bucket", Delimiter="/", MaxKeys=3)
+        assert len(answer["CommonPrefixes"]) == 3
+        assert len(s3_client.lists) <= 1 + 3 + 16  # and no thousand names for three
 
 
 async def test_no_keys_are_asked_for_and_none_given(meta: Any) -> None:

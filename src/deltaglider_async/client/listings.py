@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from contextlib import aclosing
 from typing import Any
 
 from deltaglider_async.client.base import ClientBase
 from deltaglider_async.engine.core import Response, access_only
 from deltaglider_async.engine.listing import (
-    LARGEST_PAGE,
     Entry,
     Listing,
+    Page,
     decode_token,
     encode_token,
-    entries,
     fetch_metadata,
+    read_page,
     shown,
+    url_encoded,
 )
-from deltaglider_async.errors import InvalidRequestError
+from deltaglider_async.engine.read_ahead import LARGEST_PAGE
+from deltaglider_async.engine.versions import is_marker, read_versions
+from deltaglider_async.store.errors import invalid_argument
 
 
 class Listings(ClientBase):
@@ -28,113 +29,178 @@ class Listings(ClientBase):
         self,
         *,
         Bucket: str,
-        Prefix: str = "",
-        Delimiter: str = "",
-        MaxKeys: int = LARGEST_PAGE,
+        Prefix: str | None = None,
+        Delimiter: str | None = None,
+        MaxKeys: int | None = None,
         ContinuationToken: str | None = None,
-        StartAfter: str = "",
+        StartAfter: str | None = None,
+        EncodingType: str | None = None,
         FetchMetadata: bool = False,
         **arguments: Any,
     ) -> Response:
-        """A page of logical keys, in S3's order.
+        """A page of logical keys, in S3's order. boto3's arguments and response.
 
         Each entry carries `Metadata` with the strings `deltaglider-is-delta`, `deltaglider-original-size`,
         `deltaglider-compression-ratio` (share saved) and `deltaglider-reference-key`. `Size` of a delta is its
         stored size; with `FetchMetadata=True`, which asks by concurrent HEADs, the original's.
 
-        Raises `NotFoundError` (no such bucket), `InvalidRequestError` (a foreign token), `StorageIOError`.
+        Raises `NotFoundError` (no such bucket), `InvalidRequestError` (a foreign token, a bad argument),
+        `StorageIOError`.
+
+            page = await client.list_objects_v2(Bucket="releases", Prefix="app/", Delimiter="/")
+            names = [item["Key"] for item in page.get("Contents", [])]
         """
-        page, truncated = await self._page(
-            Bucket, Prefix, Delimiter, MaxKeys, ContinuationToken, StartAfter, FetchMetadata, arguments
-        )
-        response: Response = {
-            "Name": Bucket,
+        asked = {
+            "Bucket": Bucket,
             "Prefix": Prefix,
-            "MaxKeys": MaxKeys,
-            "KeyCount": len(page),
-            "IsTruncated": truncated,
-            "ResponseMetadata": {"HTTPStatusCode": 200},
-        }
-        contents = [shown(entry) for entry in page if entry.item is not None]
-        prefixes = [{"Prefix": entry.key} for entry in page if entry.item is None]
-        optional = {
-            "Contents": contents,
-            "CommonPrefixes": prefixes,
             "Delimiter": Delimiter,
-            "StartAfter": StartAfter,
+            "MaxKeys": MaxKeys,
             "ContinuationToken": ContinuationToken,
-            "NextContinuationToken": encode_token(page[-1]) if truncated else None,
+            "StartAfter": StartAfter,
+            "EncodingType": EncodingType,
         }
-        return response | {name: value for name, value in optional.items() if value}
+        most = self._checked("ListObjectsV2", asked | arguments)
+        after = StartAfter or "" if ContinuationToken is None else decode_token(ContinuationToken)
+        listing = Listing(Bucket, Prefix or "", Delimiter or "", after, _passed(arguments))
+        page = await read_page(self._engine, listing, most)
+        if FetchMetadata:
+            await fetch_metadata(self._engine, Bucket, page.entries, arguments)
+        response = _answer(page, asked, most) | {"KeyCount": len(page.entries)}
+        if page.truncated:
+            response["NextContinuationToken"] = encode_token(page.entries[-1])
+        optional = {"StartAfter": StartAfter, "ContinuationToken": ContinuationToken}
+        return _encoded(response | {name: value for name, value in optional.items() if value}, EncodingType)
 
     async def list_objects(
         self,
         *,
         Bucket: str,
-        Prefix: str = "",
-        Delimiter: str = "",
-        MaxKeys: int = LARGEST_PAGE,
-        Marker: str = "",
+        Prefix: str | None = None,
+        Delimiter: str | None = None,
+        MaxKeys: int | None = None,
+        Marker: str | None = None,
         ContinuationToken: str | None = None,
-        StartAfter: str = "",
+        StartAfter: str | None = None,
+        EncodingType: str | None = None,
         FetchMetadata: bool = False,
         **arguments: Any,
     ) -> Response:
         """boto3's first version of the listing, and the original's arguments. `Contents` is always present.
 
-        `NextMarker` (always given where `IsTruncated`) and `NextContinuationToken` both lead on.
+        `NextMarker` (always given where `IsTruncated`) and `NextContinuationToken` both lead on. `Metadata` of the
+        entries, `FetchMetadata` and errors as of `list_objects_v2`.
         """
-        page, truncated = await self._page(
-            Bucket, Prefix, Delimiter, MaxKeys, ContinuationToken, Marker or StartAfter, FetchMetadata, arguments,
-            resumed=bool(Marker),
-        )  # fmt: skip
-        response: Response = {
-            "Name": Bucket,
+        asked = {
+            "Bucket": Bucket,
             "Prefix": Prefix,
-            "Marker": Marker,
+            "Delimiter": Delimiter,
             "MaxKeys": MaxKeys,
-            "IsTruncated": truncated,
-            "Contents": [shown(entry) for entry in page if entry.item is not None],
-            "ResponseMetadata": {"HTTPStatusCode": 200},
+            "Marker": Marker,
+            "EncodingType": EncodingType,
         }
-        if Delimiter:
-            response["Delimiter"] = Delimiter
-        if prefixes := [{"Prefix": entry.key} for entry in page if entry.item is None]:
-            response["CommonPrefixes"] = prefixes
-        if truncated:
-            response |= {"NextMarker": page[-1].key, "NextContinuationToken": encode_token(page[-1])}
-        return response
+        most = self._checked("ListObjects", asked | arguments)
+        after = Marker or StartAfter or "" if ContinuationToken is None else decode_token(ContinuationToken)
+        # The second version can say all that the first one does, owners if asked.
+        owners = _passed(arguments) | {"FetchOwner": True}
+        page = await read_page(self._engine, Listing(Bucket, Prefix or "", Delimiter or "", after, owners), most)
+        if FetchMetadata:
+            await fetch_metadata(self._engine, Bucket, page.entries, arguments)
+        response: Response = {"Contents": []} | _answer(page, asked, most) | {"Marker": Marker or ""}
+        if page.truncated:
+            response |= {"NextMarker": page.entries[-1].key, "NextContinuationToken": encode_token(page.entries[-1])}
+        return _encoded(response, EncodingType)
 
-    async def _page(
+    async def list_object_versions(
         self,
-        bucket: str,
-        prefix: str,
-        delimiter: str,
-        max_keys: int,
-        token: str | None,
-        after: str,
-        with_metadata: bool,
-        arguments: Mapping[str, Any],
-        resumed: bool = False,
-    ) -> tuple[list[Entry], bool]:
-        self._check_arguments("ListObjectsV2", arguments)
-        if token:
-            after, resumed = decode_token(token), True
-        most = min(max_keys, LARGEST_PAGE)
-        if most < 0:
-            raise InvalidRequestError(f"MaxKeys is {max_keys}. Accepted: 0 and more.")
-        passed = {
-            name: value for name, value in arguments.items() if name in ("FetchOwner", "OptionalObjectAttributes")
+        *,
+        Bucket: str,
+        Prefix: str | None = None,
+        Delimiter: str | None = None,
+        MaxKeys: int | None = None,
+        KeyMarker: str | None = None,
+        VersionIdMarker: str | None = None,
+        EncodingType: str | None = None,
+        **arguments: Any,
+    ) -> Response:
+        """A page of versions and delete markers of logical keys, in S3's order. boto3's arguments and response.
+
+        A key's versions in plain and in delta form are one history: each `VersionId` is what `get_object` and
+        `head_object` take. `Size` of a delta is its stored size. Memory: all versions of one key. Errors as of
+        `list_objects_v2`.
+        """
+        asked = {
+            "Bucket": Bucket,
+            "Prefix": Prefix,
+            "Delimiter": Delimiter,
+            "MaxKeys": MaxKeys,
+            "KeyMarker": KeyMarker,
+            "VersionIdMarker": VersionIdMarker,
+            "EncodingType": EncodingType,
         }
-        listing = Listing(bucket, prefix, delimiter, after, resumed, passed | access_only(arguments))
-        page: list[Entry] = []
-        truncated = False
-        async with aclosing(entries(self._engine, listing)) as found:
-            async for entry in found:
-                if len(page) >= most:
-                    truncated = most > 0
-                    break
-                page.append(entry)
-        if with_metadata:
-            await fetch_metadata(self._engine, bucket, page, arguments)
-        return page, truncated
+        most = self._checked("ListObjectVersions", asked | arguments)
+        if VersionIdMarker and not KeyMarker:
+            raise invalid_argument("ListObjectVersions", "VersionIdMarker needs a KeyMarker.")
+        listing = Listing(Bucket, Prefix or "", Delimiter or "", KeyMarker or "", _passed(arguments))
+        page = await read_versions(self._engine, listing, VersionIdMarker or "", most)
+        response = _answer(page, asked, most, versions=True)
+        response |= {"KeyMarker": KeyMarker or "", "VersionIdMarker": VersionIdMarker or ""}
+        if page.truncated:
+            last = page.entries[-1]
+            response["NextKeyMarker"] = last.key
+            if last.item is not None:
+                response["NextVersionIdMarker"] = last.item["VersionId"]
+        return _encoded(response, EncodingType)
+
+    def _checked(self, operation: str, arguments: Response) -> int:
+        """How many entries a page has at most. Raises for what S3 or boto3 would not take."""
+        self._check_arguments(operation, arguments)
+        most = arguments.get("MaxKeys")
+        if most is not None and most < 0:
+            raise invalid_argument(operation, f"MaxKeys is {most}. Accepted: 0 and more.")
+        if arguments.get("EncodingType") not in (None, "url"):
+            raise invalid_argument(operation, f"EncodingType is {arguments['EncodingType']!r}. Accepted: url.")
+        return LARGEST_PAGE if most is None else min(most, LARGEST_PAGE)
+
+
+def _passed(arguments: Response) -> Response:
+    """What S3 itself is told."""
+    names = ("FetchOwner", "OptionalObjectAttributes")
+    return {name: arguments[name] for name in names if name in arguments} | access_only(arguments)
+
+
+def _answer(page: Page, asked: Response, most: int, *, versions: bool = False) -> Response:
+    """What the answers of all listings have. boto3 always asks for encoded names, and S3 says so."""
+    response = page.answer | {
+        "Name": asked["Bucket"],
+        "Prefix": asked["Prefix"] or "",
+        "MaxKeys": most,
+        "IsTruncated": page.truncated,
+        "EncodingType": "url",
+    }
+    found = [entry for entry in page.entries if entry.item is not None]
+    if versions:
+        response["Versions"] = [_version(entry) for entry in found if not is_marker(entry.item or {})]
+        response["DeleteMarkers"] = [_version(entry) for entry in found if is_marker(entry.item or {})]
+    else:
+        response["Contents"] = [shown(entry) for entry in found]
+    response["CommonPrefixes"] = [{"Prefix": entry.key} for entry in page.entries if entry.item is None]
+    response["Delimiter"] = asked["Delimiter"] or None
+    return {name: value for name, value in response.items() if value not in (None, [])}
+
+
+def _version(entry: Entry) -> Response:
+    return {**(entry.item or {}), "Key": entry.key}
+
+
+_NAMES = ("Prefix", "Delimiter", "StartAfter", "Marker", "NextMarker", "KeyMarker", "NextKeyMarker")
+_LISTS = (("Contents", "Key"), ("Versions", "Key"), ("DeleteMarkers", "Key"), ("CommonPrefixes", "Prefix"))
+
+
+def _encoded(response: Response, encoding: str | None) -> Response:
+    """boto3 decodes names unless the caller asked for encoded ones."""
+    if encoding is not None:
+        response |= {name: url_encoded(response[name]) for name in _NAMES if name in response}
+        for name, inner in _LISTS:
+            for item in response.get(name, ()):
+                item[inner] = url_encoded(item[inner])
+    return response

@@ -3,7 +3,7 @@
 Stored names do not sort like logical ones: `app.delta` comes after `app-1.zip` and `app.a`, but is logical `app`,
 which comes before both. So before a key K is given out, it must be known for each prefix X of K after which K
 goes on with something that sorts below `.delta` whether `X.delta` exists. Mostly the stored keys at hand tell;
-where they do not reach that far, one HEAD does. Where a plain X and `X.delta` exist, the plain one is the object.
+where they do not reach that far, one short LIST does. Where a plain X and `X.delta` exist, the plain one is the object.
 """
 
 from __future__ import annotations
@@ -11,22 +11,24 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import quote_plus
 
 from deltaglider_async.engine.core import Engine, Response, access_only
 from deltaglider_async.engine.parallel import for_each
-from deltaglider_async.errors import InvalidRequestError
+from deltaglider_async.engine.read_ahead import ReadAhead, rolled_up
 from deltaglider_async.format import keys
 from deltaglider_async.format import metadata as meta
+from deltaglider_async.store.errors import invalid_argument
+from deltaglider_async.store.pages import ObjectPages
 
 #: HEADs at once for `FetchMetadata` and statistics: about what keeps one core busy at 1 ms of work each.
 HEADS_AT_ONCE = 32
-#: S3's limit for a page.
-LARGEST_PAGE = 1000
+#: What a first page has more than is wanted: for a few hidden names, and to see what follows.
+_SPARE = 16
 
 
 @dataclass(slots=True)
@@ -44,121 +46,76 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """What to list. `resumed`: `after` is the last entry of an earlier page rather than a caller's `StartAfter`."""
+    """What to list: logical keys and common prefixes that come after `after`."""
 
     bucket: str
     prefix: str = ""
     delimiter: str = ""
     after: str = ""
-    resumed: bool = False
-    arguments: Mapping[str, Any] | None = None
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A page of a listing, whether more follows, and what S3 said of the request."""
+
+    entries: list[Entry]
+    truncated: bool
+    answer: Response
 
 
 def hidden_before(name: str, prefix: str) -> Iterator[str]:
     """The logical keys that sort before `name` although their delta form would sort after it, in order."""
+    if keys.is_internal(name):
+        return  # it is not given out; whatever is, looks itself
     for position in range(max(1, len(prefix)), len(name)):
         if name[position] <= "." and name[position:] < keys.DELTA_SUFFIX:
             yield name[:position]
 
 
-class _ReadAhead:
-    """The stored names of a listing, with what is known of those that follow."""
-
-    def __init__(self, engine: Engine, listing: Listing) -> None:
-        self._engine = engine
-        self._bucket = listing.bucket
-        self._access = access_only(listing.arguments or {})
-        # The service rolls up `/`; any other delimiter could cut `.delta` in two, and is applied here.
-        self._pages = engine.store.pages(
-            listing.bucket,
-            {
-                **(listing.arguments or {}),
-                "Prefix": listing.prefix,
-                "Delimiter": "/" if listing.delimiter == "/" else None,
-                "StartAfter": listing.after or None,
-                "MaxKeys": LARGEST_PAGE,
-            },
-        )
-        self._names: deque[str] = deque()
-        self._items: dict[str, Response | None] = {}
-        self._complete = False
-
-    async def aclose(self) -> None:
-        await self._pages.aclose()
-
-    async def first(self) -> str | None:
-        """The next stored name; None at the end."""
-        while not self._names and not self._complete:
-            await self._read_page()
-        return self._names[0] if self._names else None
-
-    def take(self) -> Response | None:
-        """The item of the next stored name, which is passed; None for a common prefix."""
-        return self._items.pop(self._names.popleft())
-
-    async def delta_form(self, logical: str) -> Response | None:
-        """The item of a logical key's delta form, which is further ahead."""
-        name = keys.delta_key(logical)
-        if not self._reaches(name) and len(self._names) < LARGEST_PAGE:
-            await self._read_page()  # wanted next anyway, and mostly tells
-        if self._reaches(name):
-            return self._items.get(name)
-        if not keys.fits(name):
-            return None
-        head = await self._engine.store.head(self._bucket, name, self._access)
-        return head and _item_of_head(name, head)
-
-    def _reaches(self, name: str) -> bool:
-        return self._complete or bool(self._names and self._names[-1] >= name)
-
-    async def _read_page(self) -> None:
-        page = await anext(self._pages, None)
-        self._complete = page is None or not page.get("IsTruncated")
-        if page is not None:
-            items: dict[str, Response | None] = {item["Key"]: item for item in page.get("Contents", ())}
-            items.update((common["Prefix"], None) for common in page.get("CommonPrefixes", ()))
-            self._items |= items
-            # UTF-8, in which S3 sorts, and code points, in which Python compares, agree on the order.
-            self._names += sorted(items)
+async def read_page(engine: Engine, listing: Listing, most: int) -> Page:
+    """The first entries of a listing, objects and common prefixes, `most` at most, in S3's order."""
+    source = ObjectPages(engine.store, listing.bucket, listing.arguments)
+    found: list[Entry] = []
+    truncated = False
+    ahead = ReadAhead(source, listing.prefix, listing.delimiter, listing.after, most + _SPARE)
+    async with aclosing(ahead):
+        await ahead.begin()
+        async with aclosing(_entries(ahead, listing)) as entries:
+            while most > 0 and (entry := await anext(entries, None)) is not None:
+                if truncated := len(found) >= most:
+                    break
+                found.append(entry)
+    return Page(found, truncated, ahead.answer)
 
 
-async def entries(engine: Engine, listing: Listing) -> AsyncGenerator[Entry, None]:
-    """Everything logical below a prefix, in S3's order, common prefixes among the objects."""
-    last_prefix = listing.after if listing.resumed else ""
-    delimiter = "" if listing.delimiter == "/" else listing.delimiter
-    async with aclosing(_objects(engine, listing)) as objects:
+async def _entries(ahead: ReadAhead, listing: Listing) -> AsyncGenerator[Entry, None]:
+    last = listing.after
+    async with aclosing(_objects(ahead, listing)) as objects:
         async for entry in objects:
-            cut = entry.key.find(delimiter, len(listing.prefix)) if delimiter else -1
-            if cut >= 0:
-                entry = Entry(entry.key[: cut + len(delimiter)])
-            if entry.item is None:
-                if entry.key <= last_prefix:
-                    continue
-                last_prefix = entry.key
-            yield entry
+            if entry.item is not None and (common := rolled_up(entry.key, listing.prefix, listing.delimiter)):
+                entry = Entry(common)
+            if entry.key > last:
+                last = entry.key
+                yield entry
 
 
-async def _objects(engine: Engine, listing: Listing) -> AsyncGenerator[Entry, None]:
+async def _objects(ahead: ReadAhead, listing: Listing) -> AsyncGenerator[Entry, None]:
     settled: set[str] = set()  # logical keys of which no delta form must be given out any more
-    ahead = _ReadAhead(engine, listing)
-    try:
-        while (name := await ahead.first()) is not None:
-            for logical in hidden_before(name, listing.prefix):
-                if logical > listing.after and logical not in settled and not keys.is_internal(logical):
-                    settled.add(logical)
-                    if (item := await ahead.delta_form(logical)) is not None:
-                        yield Entry(logical, item, is_delta=True)
-            item = ahead.take()
-            is_delta = item is not None and name.endswith(keys.DELTA_SUFFIX)
-            logical = keys.logical_key(name) if is_delta else name
-            shown = not keys.is_internal(logical) and logical.startswith(listing.prefix) and logical not in settled
-            if shown and (item is None or logical > listing.after):
-                yield Entry(logical, item, is_delta)
-            settled = {key for key in settled if name < keys.delta_key(key)}
-            if not is_delta:
-                settled.add(name)  # the plain form is the object
-    finally:
-        await ahead.aclose()
+    while (name := await ahead.first()) is not None:
+        for logical in hidden_before(name, listing.prefix):
+            if logical > listing.after and logical not in settled and not keys.is_internal(logical):
+                settled.add(logical)
+                for item in await ahead.look_up(keys.delta_key(logical)):
+                    yield Entry(logical, item, is_delta=True)
+        items = ahead.take()
+        is_delta = bool(items) and name.endswith(keys.DELTA_SUFFIX)
+        logical = keys.logical_key(name) if is_delta else name
+        if not keys.is_internal(logical) and logical.startswith(listing.prefix) and logical not in settled:
+            yield Entry(logical, items[0] if items else None, is_delta)
+        settled = {key for key in settled if name < keys.delta_key(key)}
+        if not is_delta:
+            settled.add(name)  # the plain form is the object
 
 
 async def fetch_metadata(engine: Engine, bucket: str, page: list[Entry], arguments: Mapping[str, Any]) -> None:
@@ -209,21 +166,16 @@ def encode_token(entry: Entry) -> str:
 
 
 def decode_token(token: str) -> str:
-    """The key or common prefix after which a page begins. Raises `InvalidRequestError` for a token that is not ours."""
+    """The key or common prefix after which a page begins. Raises what S3 raises for a token that is not ours."""
     try:
         after = json.loads(base64.urlsafe_b64decode(token.encode()))["after"]
     except (binascii.Error, ValueError, KeyError, TypeError):
         after = None
     if not isinstance(after, str):
-        raise InvalidRequestError(f"ContinuationToken {token!r} is none that list_objects_v2 gave out.")
+        raise invalid_argument("ListObjectsV2", f"ContinuationToken {token!r} is none that list_objects_v2 gave out.")
     return after
 
 
-def _item_of_head(name: str, head: Response) -> Response:
-    return {
-        "Key": name,
-        "Size": int(head["ContentLength"]),
-        "LastModified": head["LastModified"],
-        "ETag": head["ETag"],
-        "StorageClass": head.get("StorageClass", "STANDARD"),
-    }
+def url_encoded(text: str) -> str:
+    """A name as S3 gives it with `EncodingType="url"`."""
+    return quote_plus(text, safe="/*").replace("~", "%7E")

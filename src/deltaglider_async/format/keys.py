@@ -106,6 +106,12 @@ def is_internal(key: str) -> bool:
     return name == REFERENCE_NAME or INTERNAL_FOLDER in folders
 
 
+def internal_folder(key: str) -> str:
+    """The `.deltaglider/` folder in which a key lies, with its path; empty if it is in none."""
+    above, found, _ = f"/{key}".partition(f"/{INTERNAL_FOLDER}/")
+    return f"{above}{found}".removeprefix("/") if found else ""
+
+
 def is_reserved(key: str) -> bool:
     """Whether the format owns this key."""
     return is_internal(key) or key.endswith(DELTA_SUFFIX)

@@ -103,6 +103,15 @@ def in_answer_to(operation: str) -> Iterator[None]:
         raise
 
 
+def invalid_argument(operation: str, message: str) -> Exception:
+    """What S3 answers to an argument that cannot be; `InvalidRequestError` too."""
+    answer: Any = {
+        "Error": {"Code": "InvalidArgument", "Message": message},
+        "ResponseMetadata": {"HTTPStatusCode": 400},
+    }
+    return _both(InvalidRequestError, ClientError(answer, operation), message)
+
+
 def is_missing_key(error: BaseException) -> bool:
     """Whether this is S3's word for "no such object" (of a HEAD also "no such bucket": it has no body to tell)."""
     return code_of(error) in MISSING_KEY
