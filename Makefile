@@ -8,6 +8,9 @@ STAMP = .venv/.installed
 DEMO_FOLDER = .demo
 # For example: make test PYTEST="-k listing -x"
 PYTEST =
+# As many tests at once as there are cores; make test WORKERS=0 for one after the other, in one process.
+WORKERS = auto
+PARALLEL = -n $(WORKERS) --dist loadgroup
 
 .DEFAULT_GOAL = help
 .PHONY: help setup xdelta3 archivers servers demo test lint pytest format docs proofs torture fuzz test-lowest lock clean
@@ -44,13 +47,13 @@ lint: $(STAMP) ## style, types, and the direction of imports
 	$(BIN)/python tools/s3_types.py --check
 
 pytest: setup archivers servers ## the tests alone
-	$(BIN)/python -m pytest $(PYTEST)
+	$(BIN)/python -m pytest $(PARALLEL) $(PYTEST)
 
 proofs: setup archivers servers ## the long forms of the tests
 	$(BIN)/python -m pytest -m slow --timeout 0 $(PYTEST)
 
 torture: setup archivers servers ## the proofs at full length: schedules, faults, kills, mutations, cancellations; one table at the end
-	$(BIN)/python -m pytest tests/torture tests/explorer tests/test_concurrency.py tests/interop/test_races.py --torture --timeout 0 $(PYTEST)
+	$(BIN)/python -m pytest tests/torture tests/explorer tests/test_concurrency.py tests/interop/test_races.py --torture --timeout 0 $(PARALLEL) $(PYTEST)
 
 fuzz: $(STAMP) ## the readers of headers and metadata on 100,000 inputs each (FUZZ_EXAMPLES=...)
 	$(BIN)/python -m pytest tests/fuzz --hypothesis-profile fuzz --timeout 0 $(PYTEST)
@@ -64,7 +67,7 @@ docs: $(STAMP) ## docs/sdk.md, from the docstrings
 
 test-lowest: $(STAMP) xdelta3 archivers servers ## the tests, on the oldest dependencies that pyproject.toml allows
 	@tools/versions.sh lowest $(LOWEST)
-	$(LOWEST)/bin/python -m pytest $(PYTEST)
+	$(LOWEST)/bin/python -m pytest $(PARALLEL) $(PYTEST)
 
 lock: $(STAMP) ## newer versions into requirements-dev.lock
 	@tools/versions.sh lock

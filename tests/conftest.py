@@ -7,7 +7,7 @@ import secrets
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from anyio.from_thread import start_blocking_portal
@@ -41,6 +41,36 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[_TALLY] = Tally(bool(config.getoption("--torture")))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Which tests must run in one process, where there are several: those that prepare something costly together."""
+    for item in items:
+        if (group := _group(item)) and item.get_closest_marker("xdist_group") is None:
+            item.add_marker(pytest.mark.xdist_group(group))
+
+
+def _group(item: pytest.Item) -> str:
+    module = item.path.stem
+    if item.path.parent.name == "interop":
+        return "the original"  # which is installed once
+    if module == "test_docs" and (call := getattr(item, "callspec", None)) and "block" in call.params:
+        return f"page {call.params['block'].page}"
+    shared = getattr(item, "_fixtureinfo").name2fixturedefs.values()  # noqa: B009, pytest has no other name for it
+    return module if any(fixture.scope == "module" for fixtures in shared for fixture in fixtures) else ""
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if (output := getattr(session.config, "workeroutput", None)) is not None:
+        output["tally"] = session.config.stash[_TALLY].as_json()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """A process of several has ended: its counts join the others."""
+    for proof, counts in getattr(node, "workeroutput", {}).get("tally", {}).items():
+        node.config.stash[_TALLY].add(proof, **counts)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
@@ -81,7 +111,8 @@ def aws_credentials(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.Te
     A client made without `endpoint_url` finds a port where nobody listens.
     """
     for name in os.environ:
-        if name.startswith(("AWS_", "DG_")):
+        # pytest-xdist gives its processes a size of the screen, which programs believe more than their terminal.
+        if name.startswith(("AWS_", "DG_")) or name in ("COLUMNS", "LINES"):
             monkeypatch.delenv(name)
     nothing = _empty_folder(tmp_path_factory)
     settings = {

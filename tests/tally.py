@@ -26,6 +26,10 @@ class Tally:
         for name, number in counts.items():
             row[name.replace("_", " ")] += number
 
+    def as_json(self) -> dict[str, dict[str, int]]:
+        """The counts, to be added to another process's."""
+        return {proof: dict(row) for proof, row in self.rows.items()}
+
     def table(self) -> list[str]:
         """Lines: what each proof did, and objects lost, wrong bytes and leaks."""
         lines = [f"{'proof':<34} {'rounds':<58} {' '.join(f'{name:>13}' for name in HARM)}"]

@@ -219,7 +219,7 @@ async def test_limits_follow_from_size_and_header(reference: Leased, tmp_path: P
     program.write_text("#!/bin/sh\nread line\nulimit -t\nulimit -v\nulimit -f\necho $*\n")
     program.chmod(0o755)
     limits = []
-    for application, size in ((b"", 100), (b"", 1 << 30), (b"t/G/s/G", 100)):
+    for application, size in ((b"", 1000), (b"", 1 << 30), (b"t/G/s/G", 1000)):
         delta = start(application) + b"\n" + bytes(100)
         limits.append(bytes((await decode(reference, delta, size, str(program))).output).decode().splitlines())
     plain, large, recompressed = limits
