@@ -50,7 +50,7 @@ from deltaglider_async.errors import (
 from deltaglider_async.format import keys
 from deltaglider_async.format import metadata as meta
 from deltaglider_async.store.conditions import Operation as Call
-from deltaglider_async.store.errors import in_answer_to, is_missing_key, service_error
+from deltaglider_async.store.errors import is_missing_key, service_error
 from deltaglider_async.store.s3 import LARGEST_SINGLE_COPY
 from deltaglider_async.streams.digest import base64_sha256
 
@@ -73,8 +73,7 @@ async def copy(engine: Engine, request: CopyRequest) -> PutResult:
     source, asked = request.source, request.reading | request.version
     failure: type[DeltaGliderError] = StorageIOError
     for _ in range(ATTEMPTS):
-        with in_answer_to("CopyObject"):
-            found = await find(engine.store.head, engine.store.head_or_why, source["Bucket"], source["Key"], asked)
+        found = await find(engine.store.head, engine.store.head_or_why, source["Bucket"], source["Key"], asked)
         _check_conditions(request, found)
         try:
             if found.delta is not None:

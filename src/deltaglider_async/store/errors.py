@@ -93,16 +93,6 @@ def refused(message: str) -> Exception:
     return _both(InvalidRequestError, ParamValidationError(report=message), message)
 
 
-@contextmanager
-def in_answer_to(operation: str) -> Iterator[None]:
-    """Errors of the block name this operation, the caller's, instead of the one that was needed for it."""
-    try:
-        yield
-    except ClientError as error:
-        error.operation_name = operation
-        raise
-
-
 def invalid_argument(operation: str, message: str) -> Exception:
     """What S3 answers to an argument that cannot be; `InvalidRequestError` too."""
     answer: Any = {
