@@ -17,11 +17,13 @@ from deltaglider_async.cache import ReferenceCache
 from deltaglider_async.client import DeltaGliderClient
 from deltaglider_async.engine.core import Engine
 from deltaglider_async.errors import ConfigurationError
+from deltaglider_async.format.keys import SIZES_KEY
 from deltaglider_async.format.metadata import TOOL
 from deltaglider_async.settings import LogLevel, Settings, configure_logging
 from deltaglider_async.store.conditions import is_aws
 from deltaglider_async.store.errors import translated
 from deltaglider_async.store.s3 import Store
+from deltaglider_async.store.writes import watch_writes
 from deltaglider_async.streams.threads import in_thread
 
 if TYPE_CHECKING:
@@ -104,6 +106,8 @@ class OpenClient:
             cache = await ReferenceCache.open(self._settings)
             stack.push_async_callback(cache.aclose)
             engine = Engine(Store(s3), cache, self._settings, self._tool, self._settings.max_ratio)
+            # Whoever writes through this client: what was counted before is not true any more.
+            stack.callback(watch_writes(s3, engine.remembered.changed, SIZES_KEY))
             self._stack = stack.pop_all()
         self._client = DeltaGliderClient(engine, self._stack.aclose)
         return self._client

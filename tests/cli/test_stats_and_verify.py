@@ -46,6 +46,30 @@ def test_a_table_for_people(dg: Run, filled: str) -> None:
     assert lines["saved"].split("│")[2].strip().endswith("%)")
 
 
+def test_a_second_run_uses_what_the_first_kept_in_the_bucket(dg: Run, filled: str, s3: S3Client) -> None:
+    first = dg("stats", filled, "--json", "--remember").stdout
+    kept = s3.get_object(Bucket=filled, Key=".deltaglider/sizes.v1")
+    assert dg("stats", filled, "--json", "--remember").stdout == first
+    assert dg("stats", filled, "--json", "--remember", "--refresh").stdout == first
+    assert s3.head_object(Bucket=filled, Key=".deltaglider/sizes.v1")["ETag"] == kept["ETag"]
+    assert dg("stats", filled, "--json", "--no-cache").stdout == first
+    refused = dg("stats", filled, "--no-cache", "--remember")
+    assert (refused.returncode, refused.stdout) == (2, b"")
+
+
+def test_without_being_asked_nothing_is_written(dg: Run, filled: str, s3: S3Client) -> None:
+    for mode in ("--quick", "--sampled", "--detailed"):
+        assert dg("stats", filled, mode).returncode == 0
+    assert not s3.list_objects_v2(Bucket=filled, Prefix=".deltaglider/").get("Contents")
+
+
+def test_orphans_are_named_with_the_command_that_removes_them(dg: Run, filled: str, s3: S3Client) -> None:
+    s3.put_object(Bucket=filled, Key="old/reference.bin", Body=b"x" * 50)
+    result = dg("stats", filled)
+    assert f"dg gc s3://{filled}/" in result.stdout.decode()
+    assert json.loads(dg("stats", filled, "--json").stdout)["orphaned_references"] == 1
+
+
 def test_verify_prints_json(dg: Run, filled: str) -> None:
     result = dg("verify", f"s3://{filled}/rel/2.zip")
     found = json.loads(result.stdout)

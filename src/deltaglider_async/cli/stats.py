@@ -23,6 +23,12 @@ def stats(
     detailed: Annotated[bool, typer.Option("--detailed", help="Ask each delta what it stands for (default).")] = False,
     sampled: Annotated[bool, typer.Option("--sampled", help="Ask some deltas, estimate the others.")] = False,
     quick: Annotated[bool, typer.Option("--quick", help="Use what a listing alone says.")] = False,
+    remember: Annotated[
+        bool,
+        typer.Option("--remember", help="Keep in the bucket what was asked: the next run asks only for what is new."),
+    ] = False,
+    refresh: Annotated[bool, typer.Option("--refresh", help="Ask all again, and with --remember keep that.")] = False,
+    no_cache: Annotated[bool, typer.Option("--no-cache", help="Neither use nor keep what was asked before.")] = False,
     endpoint_url: EndpointUrl = None,
     region: Region = None,
     profile: Profile = None,
@@ -32,6 +38,7 @@ def stats(
       dg stats bucket
       dg stats s3://bucket/releases/ --json
       dg stats bucket --quick
+      dg stats bucket --remember
 
     Show how many objects a bucket or a part of it has, how large they are, and what is stored for them.
     """
@@ -39,11 +46,20 @@ def stats(
     place = parse_s3(bucket if bucket[:5].lower() == "s3://" else f"s3://{bucket}")
     if detailed + sampled + quick > 1:
         raise typer.BadParameter("--detailed, --sampled and --quick exclude each other.")
+    if no_cache and (remember or refresh):
+        raise typer.BadParameter("--no-cache excludes --remember and --refresh.")
     mode: StatsMode = "quick" if quick else "sampled" if sampled else "detailed"
 
     async def work() -> int:
         async with connection.client() as client:
-            found = await client.get_bucket_stats(place.bucket, mode=mode, prefix=place.folder)
+            found = await client.get_bucket_stats(
+                place.bucket,
+                mode,
+                use_cache=not no_cache,
+                refresh_cache=refresh,
+                prefix=place.folder,
+                remember=remember,
+            )
         if as_json:
             print(json.dumps(asdict(found), indent=2))
         else:
@@ -58,7 +74,7 @@ def _show(found: BucketStats, prefix: str) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from deltaglider_async.cli.text import count, printable, size
+    from deltaglider_async.cli.text import printable, size
 
     table = Table(title=Text(printable(f"s3://{found.bucket}/{prefix}")), show_header=False, title_justify="left")
     table.add_column(style="cyan")
@@ -71,8 +87,5 @@ def _show(found: BucketStats, prefix: str) -> None:
     table.add_row("saved", f"{size(found.space_saved)} ({found.average_compression_ratio:.1%})")
     console = Console(highlight=False)
     console.print(table)
-    if found.orphaned_references:
-        orphans = count(found.orphaned_references, "reference")
-        console.print(f"{orphans} without deltas, {size(found.orphaned_size)}, not counted.", soft_wrap=True)
     for warning in found.warnings:
         console.print(Text(f"warning: {printable(warning)}", "yellow"), soft_wrap=True)

@@ -11,6 +11,7 @@ from deltaglider_async.engine.core import Response, access_only
 from deltaglider_async.errors import StorageIOError
 from deltaglider_async.format import keys
 from deltaglider_async.store.errors import code_of, translated
+from deltaglider_async.types import BucketStats, StatsMode
 
 
 class Buckets(ClientBase):
@@ -50,7 +51,27 @@ class Buckets(ClientBase):
         return response
 
     async def list_buckets(self, **arguments: Any) -> Response:
-        """boto3's `list_buckets`."""
+        """boto3's `list_buckets`. Buckets whose statistics are known from a call of `get_bucket_stats`, with nothing
+        written through this client since, carry them as `DeltaGliderStats`.
+        """
         with translated("list", "buckets"):
             response: Response = await self._s3.list_buckets(**arguments)
+        for bucket in response.get("Buckets", ()):
+            if (known := self._engine.remembered.latest(bucket["Name"])) is not None:
+                bucket["DeltaGliderStats"] = _known_stats(*known)
         return response
+
+
+def _known_stats(mode: StatsMode, stats: BucketStats) -> Response:
+    return {
+        "Cached": True,
+        "Detailed": mode == "detailed",
+        "Mode": mode,
+        "ObjectCount": stats.object_count,
+        "TotalSize": stats.total_size,
+        "CompressedSize": stats.compressed_size,
+        "SpaceSaved": stats.space_saved,
+        "AverageCompressionRatio": stats.average_compression_ratio,
+        "DeltaObjects": stats.delta_objects,
+        "DirectObjects": stats.direct_objects,
+    }

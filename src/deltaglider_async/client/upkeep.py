@@ -95,7 +95,8 @@ class Upkeep(ClientBase):
         )
 
     async def clear_cache(self) -> None:
-        """Forget all cached references. Operations that use them go on."""
+        """Forget all cached references, and what is remembered for statistics. Operations that use references go on."""
+        self._engine.remembered.clear()
         await self._engine.cache.clear()
 
     async def evict_cache(self, s3_url: str) -> None:

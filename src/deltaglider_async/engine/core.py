@@ -13,6 +13,7 @@ from typing import Any
 
 from deltaglider_async.cache import Lease, ReferenceCache
 from deltaglider_async.codec import Codec, xdelta
+from deltaglider_async.engine.known import Known
 from deltaglider_async.errors import IntegrityMismatchError, StorageIOError
 from deltaglider_async.format import keys
 from deltaglider_async.format.candidates import DeltaPolicy
@@ -76,6 +77,7 @@ class Engine:
     gets: ByteBudget = field(init=False)
     conditions: Conditions = field(init=False)
     policy: DeltaPolicy = field(init=False)
+    remembered: Known = field(default_factory=Known, init=False)
     _known: OrderedDict[tuple[str, str, str], int] = field(default_factory=OrderedDict, init=False)
 
     def __post_init__(self) -> None:

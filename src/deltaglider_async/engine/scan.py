@@ -56,7 +56,7 @@ def role(key: str) -> Role:
         return "reference"
     if _TRASH.fullmatch(key):
         return "trash"
-    if _STATISTICS.fullmatch(key):
+    if key == keys.SIZES_KEY or _STATISTICS.fullmatch(key):
         return "statistics"
     return "temporary" if inside.startswith("tmp/") else "probe" if inside.startswith("probe/") else "internal"
 

@@ -8,6 +8,8 @@ REFERENCE_NAME = "reference.bin"
 DELTA_SUFFIX = ".delta"
 #: Folder of everything that is ours and no object of the user's: temporary copies, trash, statistics.
 INTERNAL_FOLDER = ".deltaglider"
+#: What statistics keep in the bucket where they are asked to (format/sizes.py). The original's are `stats_*.json`.
+SIZES_KEY = f"{INTERNAL_FOLDER}/sizes.v1"
 #: S3's limit for a key, in bytes of UTF-8.
 LONGEST_KEY = 1024
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Literal
 
 Operation = Literal["create_reference", "create_delta", "upload_direct", "copy_plain", "copy_delta", "copy_reference"]
@@ -114,6 +115,89 @@ class BucketStats:
     """References that no delta uses; not counted in any size."""
     orphaned_size: int = 0
     warnings: tuple[str, ...] = field(default=())
+
+
+@dataclass(frozen=True, slots=True)
+class DeltaspaceStats:
+    """What is in one folder, without the folders in it. Sizes in bytes."""
+
+    bucket: str
+    prefix: str
+    """Of the keys in it, with the `/` at its end; empty for the bucket's root."""
+    object_count: int
+    original_size: int
+    """Sum of the originals' sizes, as far as known (see `get_bucket_stats`)."""
+    stored_size: int
+    """Sum of what is stored for them, with the references where deltas use them."""
+    delta_objects: int
+    delta_size: int
+    """What is stored for the deltas alone."""
+    references: int
+    reference_size: int
+    """References that are there, used or not."""
+
+    @property
+    def ratio(self) -> float:
+        """Stored size divided by original size: small is good; 1.0 for nothing."""
+        return self.stored_size / self.original_size if self.original_size else 1.0
+
+    @property
+    def space_saved(self) -> int:
+        """Never negative."""
+        return max(0, self.original_size - self.stored_size)
+
+    @property
+    def orphaned(self) -> bool:
+        """Whether there are references, and no delta that uses them."""
+        return self.references > 0 and not self.delta_objects
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectInfo:
+    """What is known of one object. Sizes in bytes."""
+
+    key: str
+    size: int
+    """Of the original, as `original_size`."""
+    last_modified: datetime
+    etag: str
+    """Of the stored object, without quotes."""
+    storage_class: str
+    original_size: int
+    compressed_size: int
+    """What is stored under its key; a reference serves its whole folder and is not counted."""
+    compression_ratio: float
+    """Share saved, 0.0 to 1.0."""
+    is_delta: bool
+    reference_key: str | None
+    delta_chain_length: int
+    """How many deltas have to be decoded: 0 or 1."""
+
+
+@dataclass(frozen=True, slots=True)
+class CompressionEstimate:
+    """What a put of a file would come to. Sizes in bytes."""
+
+    original_size: int
+    estimated_compressed_size: int
+    estimated_ratio: float
+    """Share saved, 0.0 to 1.0."""
+    confidence: float
+    """0.0 (nothing is known) to 1.0."""
+    recommended_reference: str | None
+    """Key of the reference that was compared with."""
+    should_use_delta: bool
+    """Whether a put would most likely store a delta."""
+
+    @property
+    def delta_ratio(self) -> float:
+        """Stored size divided by original size: small is good."""
+        return 1.0 - self.estimated_ratio
+
+    @property
+    def savings_percent(self) -> float:
+        """Share saved, in per cent."""
+        return 100 * self.estimated_ratio
 
 
 @dataclass(frozen=True, slots=True)
