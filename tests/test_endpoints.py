@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import AsyncIterator, Callable
+from typing import Any
 
 import anyio
 import pytest
@@ -83,7 +84,7 @@ async def test_what_a_real_server_keeps_is_found_out(real_server: Callable[[str]
 async def test_references_go_under_their_digest(client: DeltaGliderClient, place: str) -> None:
     for number in range(3):
         put = await client.put_object(Bucket=place, Key=f"a/{number}.zip", Body=version(BASE, number))
-    key = put["DeltaGliderInfo"]["ReferenceKey"]
+    key = put["DeltaGliderInfo"]["ReferenceKey"] or ""
     assert key.startswith("a/.deltaglider/refs/")
     assert sorted(await names(client, place)) == [key, *(f"a/{number}.zip.delta" for number in range(3))]
     await client.clear_cache()
@@ -127,7 +128,8 @@ async def test_four_clients_put_first_files_at_once(real_endpoint: str) -> None:
 
 async def test_a_condition_that_would_be_ignored_is_refused(client: DeltaGliderClient, place: str) -> None:
     put = await client.put_object(Bucket=place, Key="a.txt", Body=b"one")
-    for condition in ({"IfNoneMatch": "*"}, {"IfMatch": put["ETag"]}):
+    conditions: list[dict[str, Any]] = [{"IfNoneMatch": "*"}, {"IfMatch": put["ETag"]}]
+    for condition in conditions:
         with pytest.raises(InvalidRequestError, match="Nothing was stored"):
             await client.put_object(Bucket=place, Key="a.txt", Body=b"two", **condition)
     with pytest.raises(InvalidRequestError, match="Nothing was deleted"):

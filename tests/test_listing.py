@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -122,7 +122,7 @@ def expected(stored: Iterable[str], query: Query) -> list[Entry]:
     return [(key, None if is_rolled(key, query.prefix, query.delimiter) else logical[key]) for key in entries]
 
 
-def found(page: dict[str, Any]) -> list[Entry]:
+def found(page: Mapping[str, Any]) -> list[Entry]:
     """The entries of an answer, each kind in the order given, merged."""
     contents = [(item["Key"], item["Size"]) for item in page.get("Contents", ())]
     prefixes = [(common["Prefix"], None) for common in page.get("CommonPrefixes", ())]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import random
 import secrets
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -102,16 +102,18 @@ async def filled(endpoint: str, keys: list[str], **arguments: Any) -> AsyncItera
         yield both
 
 
-def comparable(page: dict[str, Any], bucket: str, left_out: tuple[str, ...] = ()) -> dict[str, Any]:
+def comparable(page: Mapping[str, Any], bucket: str, left_out: tuple[str, ...] = ()) -> dict[str, Any]:
     """A page without what must differ."""
-    page = {name: value for name, value in page.items() if name not in (*TOKENS, *left_out, "ResponseMetadata")}
-    assert page.pop("Name") == bucket
+    kept: dict[str, Any] = {
+        name: value for name, value in page.items() if name not in (*TOKENS, *left_out, "ResponseMetadata")
+    }
+    assert kept.pop("Name") == bucket
     for kind in ("Contents", "Versions", "DeleteMarkers"):
-        if kind in page:
-            page[kind] = [
-                {name: value for name, value in item.items() if name not in OF_THE_STORED} for item in page[kind]
+        if kind in kept:
+            kept[kind] = [
+                {name: value for name, value in item.items() if name not in OF_THE_STORED} for item in kept[kind]
             ]
-    return page
+    return kept
 
 
 #: What a server that differs from S3 here does not say. Ours says what S3 does.

@@ -8,6 +8,7 @@ What is ours beside S3's own (`DeltaGliderInfo`, ...) is added from `ADDITIONS`,
 
 from __future__ import annotations
 
+import ast
 import subprocess
 import sys
 from collections.abc import Iterable
@@ -16,6 +17,8 @@ from typing import Any
 
 from botocore.session import Session
 
+#: The client, whose methods say what they name themselves.
+CLIENT = Path(__file__).parents[1] / "src" / "deltaglider_async" / "client"
 FOLDER = Path(__file__).parents[1] / "src" / "deltaglider_async" / "types"
 
 #: Operations that the client has methods for. All others are botocore's own, and their types too.
@@ -77,12 +80,15 @@ ADDITIONS = {
 #: In place of botocore's type.
 INSTEAD = {("GetObjectResponse", "Body"): "ObjectBody", ("ListObjectsResponse", "Contents"): "list[shapes.S3Object]"}
 
-#: Not always there, although at the top of an answer. (Type checkers that insist on a look at `ContentRange` before
-#: it is read would be no help: so types-aiobotocore has it, and so do we.)
-OPTIONAL = {"Contents", "CommonPrefixes"}
+#: Whether they are there is what programs decide by; so here we say more than types-aiobotocore.
+DECIDING = {"NextContinuationToken", "NextMarker", "ContentRange"}
 
-#: Parameters of our methods' own, which are not among the `**arguments`.
-OWN_PARAMETERS: dict[str, set[str]] = {}
+#: Not always there, although at the top of an answer. (To have all of them here, and be asked by type checkers
+#: to look whether there is a `ContentLength`, would be no help: so types-aiobotocore has it, and so do we.)
+OPTIONAL = {"Contents", "CommonPrefixes", *DECIDING}
+
+#: In place of botocore's type of an argument.
+GIVEN_INSTEAD = {"CopySource": "str | Mapping[str, str]", "Body": "Any"}
 
 HEADER = '''"""{title}
 
@@ -95,8 +101,9 @@ from __future__ import annotations
 
 model = Session().get_service_model("s3")
 literals: dict[str, list[str]] = {}
-#: In the order in which they are needed; a name ends with "Argument" where callers may give more than S3 answers.
+#: What responses, and arguments, are made of, in the order in which it is needed.
 structures: dict[str, dict[str, str]] = {}
+given: dict[str, dict[str, str]] = {}
 
 
 def named(shape: Any) -> str:
@@ -139,6 +146,52 @@ SIMPLE = {
 }
 
 
+def argument_type(shape: Any) -> str:
+    """The type of something that callers give."""
+    match shape.type_name:
+        case "structure":
+            name = f"{named(shape)}Argument"
+            if name not in given:
+                given[name] = {
+                    field: optional(argument_type(member), field not in shape.required_members)
+                    for field, member in shape.members.items()
+                }
+                given[name] = given.pop(name)
+            return name
+        case "list":
+            return f"Sequence[{argument_type(shape.member)}]"
+        case "map":
+            return f"Mapping[{argument_type(shape.key)}, {argument_type(shape.value)}]"
+        case "timestamp":
+            return "datetime | str"
+        case "blob":
+            return "bytes"
+        case _:
+            return response_type(shape)
+
+
+def own_parameters() -> dict[str, set[str]]:
+    """What each method of the client names by itself, beside its `**arguments`."""
+    found: dict[str, set[str]] = {}
+    for path in CLIENT.glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.AsyncFunctionDef):
+                found[node.name] = {argument.arg for argument in (*node.args.args, *node.args.kwonlyargs)}
+    return found
+
+
+def arguments(operation: str) -> dict[str, str]:
+    """The fields of what a method takes as `**arguments`."""
+    shape = model.operation_model(operation).input_shape
+    apart = own_parameters().get(snake(operation), set())
+    taken = {}
+    for field, member in shape.members.items() if shape else ():
+        if field not in apart:
+            kind = GIVEN_INSTEAD.get(field) or argument_type(member)
+            taken[field] = f"Required[{kind}]" if shape and field in shape.required_members else kind
+    return taken
+
+
 def optional(kind: str, is_optional: bool) -> str:
     return f"NotRequired[{kind}]" if is_optional else kind
 
@@ -176,6 +229,7 @@ def snake(operation: str) -> str:
 
 def modules() -> dict[str, str]:
     """The text of each module, by its name."""
+    taken = {operation: arguments(operation) for operation in OPERATIONS}
     responses = {f"{operation}Response": response(operation) for operation in OPERATIONS}
     text = "".join(
         typed_dict(f"{operation}Response", responses[f"{operation}Response"], f"What `{snake(operation)}` returns.")
@@ -211,6 +265,23 @@ def modules() -> dict[str, str]:
             typed_dict(name, fields, f"S3's `{name.removeprefix('S3')}`.") for name, fields in structures.items()
         ),
     }
+    result["arguments"] = (
+        HEADER.format(title="What the client's methods in boto3's names take, beside what they name themselves.")
+        + "from collections.abc import Mapping, Sequence\n"
+        + "from datetime import datetime\n"
+        + "from typing import Any, NotRequired, Required, TypedDict\n\n"
+        + "from deltaglider_async.types import literals\n\n"
+        + exported([*given, *(f"{operation}Arguments" for operation in OPERATIONS)])
+        + "\n\n".join(
+            typed_dict(name, fields, f"S3's `{name.removeprefix('S3').removesuffix('Argument')}`, as it may be given.")
+            for name, fields in given.items()
+        )
+        + "\n\n"
+        + "\n\n".join(
+            typed_dict(f"{operation}Arguments", fields, f"Of `{snake(operation)}`.", total=False)
+            for operation, fields in taken.items()
+        )
+    )
     result["literals"] = (
         HEADER.format(title="Words that S3 knows.")
         + "from typing import Literal\n\n"

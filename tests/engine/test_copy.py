@@ -34,6 +34,7 @@ from deltaglider_async.errors import (
 from deltaglider_async.session import create_client
 from deltaglider_async.store import s3 as store_s3
 from deltaglider_async.store.conditions import Operation
+from deltaglider_async.types import CopyObjectResponse
 from tests.engine.conftest import MakeClient, content, version
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ async def releases(client: DeltaGliderClient, bucket: str, folder: str = "a", co
         await client.put_object(Bucket=bucket, Key=f"{folder}/{number}.zip", Body=version(BASE, number))
 
 
-async def copy(client: DeltaGliderClient, bucket: str, source: str, key: str, **arguments: Any) -> dict[str, Any]:
+async def copy(client: DeltaGliderClient, bucket: str, source: str, key: str, **arguments: Any) -> CopyObjectResponse:
     return await client.copy_object(Bucket=bucket, Key=key, CopySource=f"{bucket}/{source}", **arguments)
 
 
@@ -525,7 +526,7 @@ async def test_directives_decide_what_is_taken_over(client: DeltaGliderClient, b
     )  # fmt: skip
     head = await client.head_object(Bucket=bucket, Key=to)
     assert (head["Metadata"], head["ContentType"]) == ({"owner": "you"}, "new/type")
-    assert "CacheControl" not in head
+    assert not head.get("CacheControl")
     assert await tags(client, bucket, found) == {"v": "2"}
     assert await read(client, bucket, to) == version(BASE, 1)
 
@@ -808,7 +809,7 @@ async def test_an_endpoint_without_conditions_is_copied_on(
         "copy_reference",
         "copy_delta",
     ]
-    assert first["DeltaGliderInfo"]["ReferenceKey"].startswith("b/.deltaglider/refs/")
+    assert (first["DeltaGliderInfo"]["ReferenceKey"] or "").startswith("b/.deltaglider/refs/")
     await copy(ignorant, place, "a/1.txt", "b/1.txt", CopySourceIfNoneMatch='"other"')
     await copy(ignorant, place, "a/1.txt", "b/2.txt")
     await copy(ignorant, place, "a/1.zip", "a/1.zip", MetadataDirective="REPLACE", Metadata={"new": "2"})

@@ -375,7 +375,7 @@ async def test_conditions_hold_for_both_forms(both: Both, form: str) -> None:
     where = {"Bucket": both.bucket, "Key": getattr(both, form)}
     etag = (await both.client.head_object(**where))["ETag"]
     for call in (both.client.get_object, both.client.head_object):
-        answer = await call(**where, IfMatch=etag)
+        answer: Mapping[str, Any] = await call(**where, IfMatch=etag)
         assert answer["ETag"] == etag
         with pytest.raises(PreconditionFailedError) as failed:
             await call(**where, IfMatch='"0123456789abcdef"')
@@ -384,7 +384,7 @@ async def test_conditions_hold_for_both_forms(both: Both, form: str) -> None:
         with pytest.raises(ClientError) as unmodified:
             await call(**where, IfNoneMatch=etag)
         assert unmodified.value.response["ResponseMetadata"]["HTTPStatusCode"] == 304
-        other = await call(**where, IfNoneMatch='"0123456789abcdef"')
+        other: Mapping[str, Any] = await call(**where, IfNoneMatch='"0123456789abcdef"')
         assert other["ETag"] == etag
         if "Body" in answer:
             assert await answer["Body"].read() == await other["Body"].read() == TARGET

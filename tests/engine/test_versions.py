@@ -165,7 +165,7 @@ async def test_pages_whose_versions_are_deleted_meanwhile_leave_none_out(real_se
         await both.ours.put_bucket_versioning(Bucket=both.bucket, VersioningConfiguration={"Status": "Enabled"})
         for number in range(5):
             await both.ours.put_object(Bucket=both.bucket, Key="a", Body=version(BASE, number), use_delta=False)
-        marker: dict[str, str] = {}
+        marker: dict[str, Any] = {}
         seen = 0
         while True:
             page = await both.ours.list_object_versions(Bucket=both.bucket, MaxKeys=2, **marker)

@@ -234,7 +234,7 @@ async def test_what_its_xdelta3_decompressed_comes_back_as_it_was(
     for number in (0, 1):
         answer = await client.put_object(Bucket=bucket, Key=f"app/v{number}.zip", Body=zips[number])
         assert answer["DeltaGliderInfo"]["Operation"] == "upload_direct"
-        assert "gzip" in answer["DeltaGliderInfo"]["Reason"]
+        assert "gzip" in (answer["DeltaGliderInfo"]["Reason"] or "")
         assert await original.download(f"s3://{bucket}/app/v{number}.zip") == zips[number]
     assert await original.keys(f"s3://{bucket}/") == ["app/v0.tar.gz", "app/v0.zip", "app/v1.tar.gz", "app/v1.zip"]
 
@@ -246,6 +246,6 @@ async def test_the_original_reads_deltas_whose_reference_lies_under_its_digest(
     client._engine.conditions._known[bucket, "PutObject", "IfNoneMatch"] = False
     for number, data in enumerate(zips):
         put = await client.put_object(Bucket=bucket, Key=f"app/{number}.zip", Body=data)
-    assert ".deltaglider/refs/" in put["DeltaGliderInfo"]["ReferenceKey"]
+    assert ".deltaglider/refs/" in (put["DeltaGliderInfo"]["ReferenceKey"] or "")
     for number, data in enumerate(zips):
         assert await original.download(f"s3://{bucket}/app/{number}.zip") == data

@@ -27,7 +27,7 @@ class Options:
     """boto3's for PutObject or CopyObject: `ACL`, `StorageClass`, `ContentType`, `MetadataDirective`, ..."""
     metadata: Mapping[str, str] | None = field(default=None, hash=False)
     """The user metadata of what is written. None: the source's, where it has any."""
-    access: Mapping[str, str] = field(default_factory=dict, hash=False)
+    access: Mapping[str, Any] = field(default_factory=dict, hash=False)
     """What goes with every request: `RequestPayer`, `ExpectedBucketOwner`."""
     guess_content_type: bool = True
     """Whether an upload's content type follows from the file's name, where `arguments` give none."""

@@ -141,7 +141,7 @@ class Performer:
         """Options for how it is stored are for a put, and so are copies between services."""
         options = action.options
         access: Mapping[str, Any] = options.access
-        source = await self.source.get_object(Bucket=action.bucket, Key=action.key, **access)
+        source: Mapping[str, Any] = await self.source.get_object(Bucket=action.bucket, Key=action.key, **access)
         default = "COPY" if options.metadata is None else "REPLACE"
         replaces = options.arguments.get("MetadataDirective", default) == "REPLACE"
         given = _without(options.arguments, _OF_COPY)

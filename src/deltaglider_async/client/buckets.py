@@ -4,26 +4,39 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import aclosing
-from typing import Any
+from typing import Any, Unpack, cast
 
 from deltaglider_async.client.base import ClientBase
 from deltaglider_async.engine.core import Response, access_only
 from deltaglider_async.errors import StorageIOError
 from deltaglider_async.format import keys
 from deltaglider_async.store.errors import code_of, translated
-from deltaglider_async.types import BucketStats, StatsMode
+from deltaglider_async.types import (
+    BucketStats,
+    CreateBucketResponse,
+    DeleteBucketResponse,
+    HeadBucketResponse,
+    ListBucketsResponse,
+    StatsMode,
+)
+from deltaglider_async.types.arguments import (
+    CreateBucketArguments,
+    DeleteBucketArguments,
+    HeadBucketArguments,
+    ListBucketsArguments,
+)
 
 
 class Buckets(ClientBase):
     """boto3's calls for buckets that say more here."""
 
-    async def create_bucket(self, *, Bucket: str, **arguments: Any) -> Response:
+    async def create_bucket(self, *, Bucket: str, **arguments: Unpack[CreateBucketArguments]) -> CreateBucketResponse:
         """boto3's `create_bucket`."""
         with translated("create bucket", Bucket):
             response: Response = await self._s3.create_bucket(Bucket=Bucket, **arguments)
-        return response
+        return cast("CreateBucketResponse", response)
 
-    async def delete_bucket(self, *, Bucket: str, **arguments: Any) -> Response:
+    async def delete_bucket(self, *, Bucket: str, **arguments: Unpack[DeleteBucketArguments]) -> DeleteBucketResponse:
         """boto3's `delete_bucket`. References that no delta uses count as content: the error names them."""
         try:
             with translated("delete bucket", Bucket):
@@ -32,7 +45,7 @@ class Buckets(ClientBase):
             if code_of(error) == "BucketNotEmpty" and (hidden := await self._only_hidden(Bucket, arguments)):
                 error.args = (f"{error.args[0]} No objects are left but the format's own: {', '.join(hidden)}.",)
             raise
-        return response
+        return cast("DeleteBucketResponse", response)
 
     async def _only_hidden(self, bucket: str, arguments: Mapping[str, Any]) -> list[str]:
         hidden: list[str] = []
@@ -44,13 +57,13 @@ class Buckets(ClientBase):
                 hidden += names[: 3 - len(hidden)]
         return hidden
 
-    async def head_bucket(self, *, Bucket: str, **arguments: Any) -> Response:
+    async def head_bucket(self, *, Bucket: str, **arguments: Unpack[HeadBucketArguments]) -> HeadBucketResponse:
         """boto3's `head_bucket`. Raises `NotFoundError`."""
         with translated("reach bucket", Bucket):
             response: Response = await self._s3.head_bucket(Bucket=Bucket, **arguments)
-        return response
+        return cast("HeadBucketResponse", response)
 
-    async def list_buckets(self, **arguments: Any) -> Response:
+    async def list_buckets(self, **arguments: Unpack[ListBucketsArguments]) -> ListBucketsResponse:
         """boto3's `list_buckets`. Buckets whose statistics are known from a call of `get_bucket_stats`, with nothing
         written through this client since, carry them as `DeltaGliderStats`.
         """
@@ -59,7 +72,7 @@ class Buckets(ClientBase):
         for bucket in response.get("Buckets", ()):
             if (known := self._engine.remembered.latest(bucket["Name"])) is not None:
                 bucket["DeltaGliderStats"] = _known_stats(*known)
-        return response
+        return cast("ListBucketsResponse", response)
 
 
 def _known_stats(mode: StatsMode, stats: BucketStats) -> Response:

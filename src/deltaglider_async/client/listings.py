@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Unpack, cast
 
 from deltaglider_async.client.base import ClientBase
 from deltaglider_async.engine.core import Response, access_only
@@ -20,6 +21,16 @@ from deltaglider_async.engine.listing import (
 from deltaglider_async.engine.read_ahead import LARGEST_PAGE
 from deltaglider_async.engine.versions import is_marker, read_versions
 from deltaglider_async.store.errors import invalid_argument
+from deltaglider_async.types import (
+    ListObjectsResponse,
+    ListObjectsV2Response,
+    ListObjectVersionsResponse,
+)
+from deltaglider_async.types.arguments import (
+    ListObjectsArguments,
+    ListObjectsV2Arguments,
+    ListObjectVersionsArguments,
+)
 
 
 class Listings(ClientBase):
@@ -36,8 +47,8 @@ class Listings(ClientBase):
         StartAfter: str | None = None,
         EncodingType: str | None = None,
         FetchMetadata: bool = False,
-        **arguments: Any,
-    ) -> Response:
+        **arguments: Unpack[ListObjectsV2Arguments],
+    ) -> ListObjectsV2Response:
         """A page of logical keys, in S3's order. boto3's arguments and response.
 
         Each entry carries `Metadata` with the strings `deltaglider-is-delta`, `deltaglider-original-size`,
@@ -69,7 +80,10 @@ class Listings(ClientBase):
         if page.truncated:
             response["NextContinuationToken"] = encode_token(page.entries[-1])
         optional = {"StartAfter": StartAfter, "ContinuationToken": ContinuationToken}
-        return _encoded(response | {name: value for name, value in optional.items() if value}, EncodingType)
+        return cast(
+            "ListObjectsV2Response",
+            _encoded(response | {name: value for name, value in optional.items() if value}, EncodingType),
+        )
 
     async def list_objects(
         self,
@@ -83,8 +97,8 @@ class Listings(ClientBase):
         StartAfter: str | None = None,
         EncodingType: str | None = None,
         FetchMetadata: bool = False,
-        **arguments: Any,
-    ) -> Response:
+        **arguments: Unpack[ListObjectsArguments],
+    ) -> ListObjectsResponse:
         """boto3's first version of the listing, and the original's arguments. `Contents` is always present.
 
         `NextMarker` (always given where `IsTruncated`) and `NextContinuationToken` both lead on. `Metadata` of the
@@ -108,7 +122,7 @@ class Listings(ClientBase):
         response: Response = {"Contents": []} | _answer(page, asked, most) | {"Marker": Marker or ""}
         if page.truncated:
             response |= {"NextMarker": page.entries[-1].key, "NextContinuationToken": encode_token(page.entries[-1])}
-        return _encoded(response, EncodingType)
+        return cast("ListObjectsResponse", _encoded(response, EncodingType))
 
     async def list_object_versions(
         self,
@@ -120,8 +134,8 @@ class Listings(ClientBase):
         KeyMarker: str | None = None,
         VersionIdMarker: str | None = None,
         EncodingType: str | None = None,
-        **arguments: Any,
-    ) -> Response:
+        **arguments: Unpack[ListObjectVersionsArguments],
+    ) -> ListObjectVersionsResponse:
         """A page of versions and delete markers of logical keys, in S3's order. boto3's arguments and response.
 
         A key's versions in plain and in delta form are one history: each `VersionId` is what `get_object` and
@@ -149,7 +163,7 @@ class Listings(ClientBase):
             response["NextKeyMarker"] = last.key
             if last.item is not None:
                 response["NextVersionIdMarker"] = last.item["VersionId"]
-        return _encoded(response, EncodingType)
+        return cast("ListObjectVersionsResponse", _encoded(response, EncodingType))
 
     def _checked(self, operation: str, arguments: Response) -> int:
         """How many entries a page has at most. Raises for what S3 or boto3 would not take."""
@@ -162,7 +176,7 @@ class Listings(ClientBase):
         return LARGEST_PAGE if most is None else min(most, LARGEST_PAGE)
 
 
-def _passed(arguments: Response) -> Response:
+def _passed(arguments: Mapping[str, Any]) -> Response:
     """What S3 itself is told."""
     names = ("FetchOwner", "OptionalObjectAttributes")
     return {name: arguments[name] for name in names if name in arguments} | access_only(arguments)

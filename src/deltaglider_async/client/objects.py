@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Unpack, cast
 
 from deltaglider_async.client.base import ClientBase, ignore
 from deltaglider_async.engine import copy, get, put
@@ -12,7 +12,19 @@ from deltaglider_async.engine.core import Response
 from deltaglider_async.engine.encode import PutRequest
 from deltaglider_async.errors import InvalidRequestError
 from deltaglider_async.streams.source import make_source
-from deltaglider_async.types import Progress
+from deltaglider_async.types import (
+    CopyObjectResponse,
+    GetObjectResponse,
+    HeadObjectResponse,
+    Progress,
+    PutObjectResponse,
+)
+from deltaglider_async.types.arguments import (
+    CopyObjectArguments,
+    GetObjectArguments,
+    HeadObjectArguments,
+    PutObjectArguments,
+)
 
 
 class Objects(ClientBase):
@@ -29,8 +41,8 @@ class Objects(ClientBase):
         max_ratio: float | None = None,
         use_delta: bool | None = None,
         progress: Progress = ignore,
-        **arguments: Any,
-    ) -> Response:
+        **arguments: Unpack[PutObjectArguments],
+    ) -> PutObjectResponse:
         """Store an object, as a delta where that pays.
 
         `Body`: bytes-like, text (`str`, as UTF-8), `os.PathLike`, a binary file, an async file or reader
@@ -52,7 +64,7 @@ class Objects(ClientBase):
             await client.put_object(Bucket="releases", Key="app/app-1.2.zip", Body=Path("app-1.2.zip"))
         """
         result = await self._put(Bucket, Key, Body, Metadata, ContentLength, arguments, max_ratio, use_delta, progress)
-        return {**result.response, "DeltaGliderInfo": _info(result)}
+        return cast("PutObjectResponse", {**result.response, "DeltaGliderInfo": _info(result)})
 
     async def copy_object(
         self,
@@ -62,8 +74,8 @@ class Objects(ClientBase):
         CopySource: str | Mapping[str, str],
         Metadata: Mapping[str, str] | None = None,
         progress: Progress = ignore,
-        **arguments: Any,
-    ) -> Response:
+        **arguments: Unpack[CopyObjectArguments],
+    ) -> CopyObjectResponse:
         """Copy an object to another key, or another bucket of this endpoint, with as few bytes as its form allows.
 
         `CopySource`: `{"Bucket": ..., "Key": ..., "VersionId": ...}` or `"bucket/key"`, not percent-encoded. Further
@@ -94,7 +106,7 @@ class Objects(ClientBase):
             progress=progress,
         )
         result = await copy.copy(self._engine, request)
-        return {**result.response, "DeltaGliderInfo": _info(result)}
+        return cast("CopyObjectResponse", {**result.response, "DeltaGliderInfo": _info(result)})
 
     async def _put(
         self,
@@ -123,7 +135,9 @@ class Objects(ClientBase):
         )
         return await put.put(self._engine, request)
 
-    async def get_object(self, *, Bucket: str, Key: str, progress: Progress = ignore, **arguments: Any) -> Response:
+    async def get_object(
+        self, *, Bucket: str, Key: str, progress: Progress = ignore, **arguments: Unpack[GetObjectArguments]
+    ) -> GetObjectResponse:
         """Read an object. `Body` is an `ObjectBody`: `read`, `iter_chunks`, async iteration, `async with`.
 
         boto3's response of the original: `ContentLength`, `Metadata` as given to the put, `ChecksumSHA256`
@@ -140,12 +154,14 @@ class Objects(ClientBase):
                     ...
         """
         self._check_arguments("GetObject", {"Bucket": Bucket, "Key": Key, **arguments})
-        return await get.get(self._engine, Bucket, Key, arguments, progress)
+        return cast("GetObjectResponse", await get.get(self._engine, Bucket, Key, arguments, progress))
 
-    async def head_object(self, *, Bucket: str, Key: str, **arguments: Any) -> Response:
+    async def head_object(
+        self, *, Bucket: str, Key: str, **arguments: Unpack[HeadObjectArguments]
+    ) -> HeadObjectResponse:
         """boto3's `head_object` of the original, with `DeltaGliderInfo`. Raises `NotFoundError`."""
         self._check_arguments("HeadObject", {"Bucket": Bucket, "Key": Key, **arguments})
-        return await get.head(self._engine, Bucket, Key, arguments)
+        return cast("HeadObjectResponse", await get.head(self._engine, Bucket, Key, arguments))
 
 
 _STORED_AS = {

@@ -190,7 +190,7 @@ class GetObjectResponse(TypedDict):
     ContentDisposition: str
     ContentEncoding: str
     ContentLanguage: str
-    ContentRange: str
+    ContentRange: NotRequired[str]
     ContentType: str
     Expires: datetime
     WebsiteRedirectLocation: str
@@ -293,7 +293,7 @@ class HeadObjectResponse(TypedDict):
     ContentEncoding: str
     ContentLanguage: str
     ContentType: str
-    ContentRange: str
+    ContentRange: NotRequired[str]
     Expires: datetime
     WebsiteRedirectLocation: str
     ServerSideEncryption: literals.ServerSideEncryption
@@ -348,7 +348,7 @@ class ListObjectsResponse(TypedDict):
 
     IsTruncated: bool
     Marker: str
-    NextMarker: str
+    NextMarker: NotRequired[str]
     Contents: list[shapes.S3Object]
     Name: str
     Prefix: str
@@ -374,7 +374,7 @@ class ListObjectsV2Response(TypedDict):
     EncodingType: literals.EncodingType
     KeyCount: int
     ContinuationToken: str
-    NextContinuationToken: str
+    NextContinuationToken: NotRequired[str]
     StartAfter: str
     RequestCharged: literals.RequestCharged
     ResponseMetadata: shapes.ResponseMetadata

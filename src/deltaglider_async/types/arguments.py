@@ -1,0 +1,830 @@
+"""What the client's methods in boto3's names take, beside what they name themselves.
+
+Written by tools/s3_types.py; change that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, NotRequired, Required, TypedDict
+
+from deltaglider_async.types import literals
+
+__all__ = [
+    "AbortMultipartUploadArguments",
+    "CompleteMultipartUploadArguments",
+    "CopyObjectArguments",
+    "CreateBucketArguments",
+    "CreateMultipartUploadArguments",
+    "DeleteBucketArguments",
+    "DeleteObjectArguments",
+    "DeleteObjectTaggingArguments",
+    "DeleteObjectsArguments",
+    "GetBucketAclArguments",
+    "GetObjectAclArguments",
+    "GetObjectArguments",
+    "GetObjectAttributesArguments",
+    "GetObjectLegalHoldArguments",
+    "GetObjectRetentionArguments",
+    "GetObjectTaggingArguments",
+    "HeadBucketArguments",
+    "HeadObjectArguments",
+    "ListBucketsArguments",
+    "ListMultipartUploadsArguments",
+    "ListObjectVersionsArguments",
+    "ListObjectsArguments",
+    "ListObjectsV2Arguments",
+    "ListPartsArguments",
+    "PutBucketAclArguments",
+    "PutObjectAclArguments",
+    "PutObjectArguments",
+    "PutObjectLegalHoldArguments",
+    "PutObjectRetentionArguments",
+    "PutObjectTaggingArguments",
+    "RestoreObjectArguments",
+    "S3AccessControlPolicyArgument",
+    "S3BucketInfoArgument",
+    "S3CSVInputArgument",
+    "S3CSVOutputArgument",
+    "S3CompletedMultipartUploadArgument",
+    "S3CompletedPartArgument",
+    "S3CreateBucketConfigurationArgument",
+    "S3DeleteArgument",
+    "S3EncryptionArgument",
+    "S3GlacierJobParametersArgument",
+    "S3GrantArgument",
+    "S3GranteeArgument",
+    "S3InputSerializationArgument",
+    "S3JSONInputArgument",
+    "S3JSONOutputArgument",
+    "S3LocationArgument",
+    "S3LocationInfoArgument",
+    "S3MetadataEntryArgument",
+    "S3ObjectIdentifierArgument",
+    "S3ObjectLockLegalHoldArgument",
+    "S3ObjectLockRetentionArgument",
+    "S3OutputLocationArgument",
+    "S3OutputSerializationArgument",
+    "S3OwnerArgument",
+    "S3ParquetInputArgument",
+    "S3RestoreRequestArgument",
+    "S3SelectParametersArgument",
+    "S3TagArgument",
+    "S3TaggingArgument",
+    "UploadPartArguments",
+    "UploadPartCopyArguments",
+]
+
+
+class S3CompletedPartArgument(TypedDict):
+    """S3's `CompletedPart`, as it may be given."""
+
+    ETag: NotRequired[str]
+    ChecksumCRC32: NotRequired[str]
+    ChecksumCRC32C: NotRequired[str]
+    ChecksumCRC64NVME: NotRequired[str]
+    ChecksumSHA1: NotRequired[str]
+    ChecksumSHA256: NotRequired[str]
+    PartNumber: NotRequired[int]
+
+
+class S3CompletedMultipartUploadArgument(TypedDict):
+    """S3's `CompletedMultipartUpload`, as it may be given."""
+
+    Parts: NotRequired[Sequence[S3CompletedPartArgument]]
+
+
+class S3LocationInfoArgument(TypedDict):
+    """S3's `LocationInfo`, as it may be given."""
+
+    Type: NotRequired[literals.LocationType]
+    Name: NotRequired[str]
+
+
+class S3BucketInfoArgument(TypedDict):
+    """S3's `BucketInfo`, as it may be given."""
+
+    DataRedundancy: NotRequired[literals.DataRedundancy]
+    Type: NotRequired[literals.BucketType]
+
+
+class S3TagArgument(TypedDict):
+    """S3's `Tag`, as it may be given."""
+
+    Key: str
+    Value: str
+
+
+class S3CreateBucketConfigurationArgument(TypedDict):
+    """S3's `CreateBucketConfiguration`, as it may be given."""
+
+    LocationConstraint: NotRequired[literals.BucketLocationConstraint]
+    Location: NotRequired[S3LocationInfoArgument]
+    Bucket: NotRequired[S3BucketInfoArgument]
+    Tags: NotRequired[Sequence[S3TagArgument]]
+
+
+class S3ObjectIdentifierArgument(TypedDict):
+    """S3's `ObjectIdentifier`, as it may be given."""
+
+    Key: str
+    VersionId: NotRequired[str]
+    ETag: NotRequired[str]
+    LastModifiedTime: NotRequired[datetime | str]
+    Size: NotRequired[int]
+
+
+class S3DeleteArgument(TypedDict):
+    """S3's `Delete`, as it may be given."""
+
+    Objects: Sequence[S3ObjectIdentifierArgument]
+    Quiet: NotRequired[bool]
+
+
+class S3GranteeArgument(TypedDict):
+    """S3's `Grantee`, as it may be given."""
+
+    DisplayName: NotRequired[str]
+    EmailAddress: NotRequired[str]
+    ID: NotRequired[str]
+    Type: literals.Type
+    URI: NotRequired[str]
+
+
+class S3GrantArgument(TypedDict):
+    """S3's `Grant`, as it may be given."""
+
+    Grantee: NotRequired[S3GranteeArgument]
+    Permission: NotRequired[literals.Permission]
+
+
+class S3OwnerArgument(TypedDict):
+    """S3's `Owner`, as it may be given."""
+
+    DisplayName: NotRequired[str]
+    ID: NotRequired[str]
+
+
+class S3AccessControlPolicyArgument(TypedDict):
+    """S3's `AccessControlPolicy`, as it may be given."""
+
+    Grants: NotRequired[Sequence[S3GrantArgument]]
+    Owner: NotRequired[S3OwnerArgument]
+
+
+class S3ObjectLockLegalHoldArgument(TypedDict):
+    """S3's `ObjectLockLegalHold`, as it may be given."""
+
+    Status: NotRequired[literals.ObjectLockLegalHoldStatus]
+
+
+class S3ObjectLockRetentionArgument(TypedDict):
+    """S3's `ObjectLockRetention`, as it may be given."""
+
+    Mode: NotRequired[literals.ObjectLockRetentionMode]
+    RetainUntilDate: NotRequired[datetime | str]
+
+
+class S3TaggingArgument(TypedDict):
+    """S3's `Tagging`, as it may be given."""
+
+    TagSet: Sequence[S3TagArgument]
+
+
+class S3GlacierJobParametersArgument(TypedDict):
+    """S3's `GlacierJobParameters`, as it may be given."""
+
+    Tier: literals.Tier
+
+
+class S3CSVInputArgument(TypedDict):
+    """S3's `CSVInput`, as it may be given."""
+
+    FileHeaderInfo: NotRequired[literals.FileHeaderInfo]
+    Comments: NotRequired[str]
+    QuoteEscapeCharacter: NotRequired[str]
+    RecordDelimiter: NotRequired[str]
+    FieldDelimiter: NotRequired[str]
+    QuoteCharacter: NotRequired[str]
+    AllowQuotedRecordDelimiter: NotRequired[bool]
+
+
+class S3JSONInputArgument(TypedDict):
+    """S3's `JSONInput`, as it may be given."""
+
+    Type: NotRequired[literals.JSONType]
+
+
+class S3ParquetInputArgument(TypedDict):
+    """S3's `ParquetInput`, as it may be given."""
+
+
+class S3InputSerializationArgument(TypedDict):
+    """S3's `InputSerialization`, as it may be given."""
+
+    CSV: NotRequired[S3CSVInputArgument]
+    CompressionType: NotRequired[literals.CompressionType]
+    JSON: NotRequired[S3JSONInputArgument]
+    Parquet: NotRequired[S3ParquetInputArgument]
+
+
+class S3CSVOutputArgument(TypedDict):
+    """S3's `CSVOutput`, as it may be given."""
+
+    QuoteFields: NotRequired[literals.QuoteFields]
+    QuoteEscapeCharacter: NotRequired[str]
+    RecordDelimiter: NotRequired[str]
+    FieldDelimiter: NotRequired[str]
+    QuoteCharacter: NotRequired[str]
+
+
+class S3JSONOutputArgument(TypedDict):
+    """S3's `JSONOutput`, as it may be given."""
+
+    RecordDelimiter: NotRequired[str]
+
+
+class S3OutputSerializationArgument(TypedDict):
+    """S3's `OutputSerialization`, as it may be given."""
+
+    CSV: NotRequired[S3CSVOutputArgument]
+    JSON: NotRequired[S3JSONOutputArgument]
+
+
+class S3SelectParametersArgument(TypedDict):
+    """S3's `SelectParameters`, as it may be given."""
+
+    InputSerialization: S3InputSerializationArgument
+    ExpressionType: literals.ExpressionType
+    Expression: str
+    OutputSerialization: S3OutputSerializationArgument
+
+
+class S3EncryptionArgument(TypedDict):
+    """S3's `Encryption`, as it may be given."""
+
+    EncryptionType: literals.ServerSideEncryption
+    KMSKeyId: NotRequired[str]
+    KMSContext: NotRequired[str]
+
+
+class S3MetadataEntryArgument(TypedDict):
+    """S3's `MetadataEntry`, as it may be given."""
+
+    Name: NotRequired[str]
+    Value: NotRequired[str]
+
+
+class S3LocationArgument(TypedDict):
+    """S3's `Location`, as it may be given."""
+
+    BucketName: str
+    Prefix: str
+    Encryption: NotRequired[S3EncryptionArgument]
+    CannedACL: NotRequired[literals.ObjectCannedACL]
+    AccessControlList: NotRequired[Sequence[S3GrantArgument]]
+    Tagging: NotRequired[S3TaggingArgument]
+    UserMetadata: NotRequired[Sequence[S3MetadataEntryArgument]]
+    StorageClass: NotRequired[literals.StorageClass]
+
+
+class S3OutputLocationArgument(TypedDict):
+    """S3's `OutputLocation`, as it may be given."""
+
+    S3: NotRequired[S3LocationArgument]
+
+
+class S3RestoreRequestArgument(TypedDict):
+    """S3's `RestoreRequest`, as it may be given."""
+
+    Days: NotRequired[int]
+    GlacierJobParameters: NotRequired[S3GlacierJobParametersArgument]
+    Type: NotRequired[literals.RestoreRequestType]
+    Tier: NotRequired[literals.Tier]
+    Description: NotRequired[str]
+    SelectParameters: NotRequired[S3SelectParametersArgument]
+    OutputLocation: NotRequired[S3OutputLocationArgument]
+
+
+class AbortMultipartUploadArguments(TypedDict, total=False):
+    """Of `abort_multipart_upload`."""
+
+    Bucket: Required[str]
+    Key: Required[str]
+    UploadId: Required[str]
+    RequestPayer: literals.RequestPayer
+    ExpectedBucketOwner: str
+    IfMatchInitiatedTime: datetime | str
+
+
+class CompleteMultipartUploadArguments(TypedDict, total=False):
+    """Of `complete_multipart_upload`."""
+
+    Bucket: Required[str]
+    Key: Required[str]
+    MultipartUpload: S3CompletedMultipartUploadArgument
+    UploadId: Required[str]
+    ChecksumCRC32: str
+    ChecksumCRC32C: str
+    ChecksumCRC64NVME: str
+    ChecksumSHA1: str
+    ChecksumSHA256: str
+    ChecksumType: literals.ChecksumType
+    MpuObjectSize: int
+    RequestPayer: literals.RequestPayer
+    ExpectedBucketOwner: str
+    IfMatch: str
+    IfNoneMatch: str
+    SSECustomerAlgorithm: str
+    SSECustomerKey: str
+    SSECustomerKeyMD5: str
+
+
+class CopyObjectArguments(TypedDict, total=False):
+    """Of `copy_object`."""
+
+    ACL: literals.ObjectCannedACL
+    CacheControl: str
+    ChecksumAlgorithm: literals.ChecksumAlgorithm
+    ContentDisposition: str
+    ContentEncoding: str
+    ContentLanguage: str
+    ContentType: str
+    CopySourceIfMatch: str
+    CopySourceIfModifiedSince: datetime | str
+    CopySourceIfNoneMatch: str
+    CopySourceIfUnmodifiedSince: datetime | str
+    Expires: datetime | str
+    GrantFullControl: str
+    GrantRead: str
+    GrantReadACP: str
+    GrantWriteACP: str
+    IfMatch: str
+    IfNoneMatch: str
+    MetadataDirective: literals.MetadataDirective
+    TaggingDirective: literals.TaggingDirective
+    ServerSideEncryption: literals.ServerSideEncryption
+    StorageClass: literals.StorageClass
+    WebsiteRedirectLocation: str
+    SSECustomerAlgorithm: str
+    SSECustomerKey: str
+    SSECustomerKeyMD5: str
+    SSEKMSKeyId: str
+    SSEKMSEncryptionContext: str
+    BucketKeyEnabled: bool
+    CopySourceSSECustomerAlgorithm: str
+    CopySourceSSECustomerKey: str
+    CopySourceSSECustomerKeyMD5: str
+    RequestPayer: literals.RequestPayer
+    Tagging: str
+    ObjectLockMode: literals.ObjectLockMode
+    ObjectLockRetainUntilDate: datetime | str
+    ObjectLockLegalHoldStatus: literals.ObjectLockLegalHoldStatus
+    ExpectedBucketOwner: str
+    ExpectedSourceBucketOwner: str
+
+
+class CreateBucketArguments(TypedDict, total=False):
+    """Of `create_bucket`."""
+
+    ACL: literals.BucketCannedACL
+    CreateBucketConfiguration: S3CreateBucketConfigurationArgument
+    GrantFullControl: str
+    GrantRead: str
+    GrantReadACP: str
+    GrantWrite: str
+    GrantWriteACP: str
+    ObjectLockEnabledForBucket: bool
+    ObjectOwnership: literals.ObjectOwnership
+
+
+class CreateMultipartUploadArguments(TypedDict, total=False):
+    """Of `create_multipart_upload`."""
+
+    ACL: literals.ObjectCannedACL
+    Bucket: Required[str]
+    CacheControl: str
+    ContentDisposition: str
+    ContentEncoding: str
+    ContentLanguage: str
+    ContentType: str
+    Expires: datetime | str
+    GrantFullControl: str
+    GrantRead: str
+    GrantReadACP: str
+    GrantWriteACP: str
+    Key: Required[str]
+    Metadata: Mapping[str, str]
+    ServerSideEncryption: literals.ServerSideEncryption
+    StorageClass: literals.StorageClass
+    WebsiteRedirectLocation: str
+    SSECustomerAlgorithm: str
+    SSECustomerKey: str
+    SSECustomerKeyMD5: str
+    SSEKMSKeyId: str
+    SSEKMSEncryptionContext: str
+    BucketKeyEnabled: bool
+    RequestPayer: literals.RequestPayer
+    Tagging: str
+    ObjectLockMode: literals.ObjectLockMode
+    ObjectLockRetainUntilDate: datetime | str
+    ObjectLockLegalHoldStatus: literals.ObjectLockLegalHoldStatus
+    ExpectedBucketOwner: str
+    ChecksumAlgorithm: literals.ChecksumAlgorithm
+    ChecksumType: literals.ChecksumType
+
+
+class DeleteBucketArguments(TypedDict, total=False):
+    """Of `delete_bucket`."""
+
+    ExpectedBucketOwner: str
+
+
+class DeleteObjectArguments(TypedDict, total=False):
+    """Of `delete_object`."""
+
+    MFA: str
+    VersionId: str
+    RequestPayer: literals.RequestPayer
+    BypassGovernanceRetention: bool
+    ExpectedBucketOwner: str
+    IfMatch: str
+    IfMatchLastModifiedTime: datetime | str
+    IfMatchSize: int
+
+
+class DeleteObjectsArguments(TypedDict, total=False):
+    """Of `delete_objects`."""
+
+    Bucket: Required[str]
+    Delete: Required[S3DeleteArgument]
+    MFA: str
+    RequestPayer: literals.RequestPayer
+    BypassGovernanceRetention: bool
+    ExpectedBucketOwner: str
+    ChecksumAlgorithm: literals.ChecksumAlgorithm
+
+
+class DeleteObjectTaggingArguments(TypedDict, total=False):
+    """Of `delete_object_tagging`."""
+
+    Bucket: Required[str]
+    Key: Required[str]
+    VersionId: str
+    ExpectedBucketOwner: str
+
+
+class GetBucketAclArguments(TypedDict, total=False):
+    """Of `get_bucket_acl`."""
+
+    Bucket: Required[str]
+    ExpectedBucketOwner: str
+
+
+class GetObjectArguments(TypedDict, total=False):
+    """Of `get_object`."""
+
+    IfMatch: str
+    IfModifiedSince: datetime | str
+    IfNoneMatch: str
+    IfUnmodifiedSince: datetime | str
+    Range: str
+    ResponseCacheControl: str
+    ResponseContentDisposition: str
+    ResponseContentEncoding: str
+    ResponseContentLanguage: str
+    ResponseContentType: str
+    ResponseExpires: datetime | str
+    VersionId: str
+    SSECustomerAlgorithm: str
+    SSECustomerKey: str
+    SSECustomerKeyMD5: str
+    RequestPayer: literals.RequestPayer
+    PartNumber: int
+    ExpectedBucketOwner: str
+    ChecksumMode: literals.ChecksumMode
+
+
+class GetObjectAclArguments(TypedDict, total=False):
+    """Of `get_object_acl`."""
+
+    Bucket: Required[str]
+    Key: Required[str]
+    VersionId: str
+    RequestPayer: literals.RequestPayer
+    ExpectedBucketOwner: str
+
+
+class GetObjectAttributesArguments(TypedDict, total=False):
+    """Of `get_object_attributes`."""
+
+    Bucket: Required[str]
+    Key: Required[str]
+    VersionId: str
+    MaxParts: int
+    PartNumberMarker: int
+    SSECustomerAlgorithm: str
+    SSECustomerKey: str
+    SSECustomerKeyMD5: str
+    RequestPayer: literals.RequestPayer
+    ExpectedBucketOwner: str
+    ObjectAttributes: Required[Sequence[literals.ObjectAttributes]]
+
+
+class GetObjectLegalHoldArguments(TypedDict, total=False):
+    """Of `get_object_legal_hold`."""
+
+    Bucket: Required[str]
+    Key: Required[str]
+    VersionId: str
+    RequestPayer: literals.RequestPayer
+    ExpectedBucketOwner: str
+
+
+class GetObjectRetentionArguments(TypedDict, total=False):
+    """Of `get_object_retention`."""
+
+    Bucket: Required[str]
+    Key: Required[str]
+    VersionId: str
+    RequestPayer: literals.RequestPayer
+    ExpectedBucketOwner: str
+
+
+class GetObjectTaggingArguments(TypedDict, total=False):
+    """Of `get_object_tagging`."""
+
+    Bucket: Required[str]
+    Key: Required[str]
+    VersionId: str
+    ExpectedBucketOwner: str
+    RequestPayer: literals.RequestPayer
+
+
+class HeadBucketArguments(TypedDict, total=False):
+    """Of `head_bucket`."""
+
+    ExpectedBucketOwner: str
+
+
+class HeadObjectArguments(TypedDict, total=False):
+    """Of `head_object`."""
+
+    IfMatch: str
+    IfModifiedSince: datetime | str
+    IfNoneMatch: str
+    IfUnmodifiedSince: datetime | str
+    Range: str
+    ResponseCacheControl: str
+    ResponseContentDisposition: str
+    ResponseContentEncoding: str
+    ResponseContentLanguage: str
+    ResponseContentType: str
+    ResponseExpires: datetime | str
+    VersionId: str
+    SSECustomerAlgorithm: str
+    SSECustomerKey: str
+    SSECustomerKeyMD5: str
+    RequestPayer: literals.RequestPayer
+    PartNumber: int
+    ExpectedBucketOwner: str
+    ChecksumMode: literals.ChecksumMode
+
+
+class ListBucketsArguments(TypedDict, total=False):
+    """Of `list_buckets`."""
+
+    MaxBuckets: int
+    ContinuationToken: str
+    Prefix: str
+    BucketRegion: str
+
+
+class ListMultipartUploadsArguments(TypedDict, total=False):
+    """Of `list_multipart_uploads`."""
+
+    Bucket: Required[str]
+    Delimiter: str
+    EncodingType: literals.EncodingType
+    KeyMarker: str
+    MaxUploads: int
+    Prefix: str
+    UploadIdMarker: str
+    ExpectedBucketOwner: str
+    RequestPayer: literals.RequestPayer
+
+
+class ListObjectsArguments(TypedDict, total=False):
+    """Of `list_objects`."""
+
+    RequestPayer: literals.RequestPayer
+    ExpectedBucketOwner: str
+    OptionalObjectAttributes: Sequence[literals.OptionalObjectAttributes]
+
+
+class ListObjectsV2Arguments(TypedDict, total=False):
+    """Of `list_objects_v2`."""
+
+    FetchOwner: bool
+    RequestPayer: literals.RequestPayer
+    ExpectedBucketOwner: str
+    OptionalObjectAttributes: Sequence[literals.OptionalObjectAttributes]
+
+
+class ListObjectVersionsArguments(TypedDict, total=False):
+    """Of `list_object_versions`."""
+
+    ExpectedBucketOwner: str
+    RequestPayer: literals.RequestPayer
+    OptionalObjectAttributes: Sequence[literals.OptionalObjectAttributes]
+
+
+class ListPartsArguments(TypedDict, total=False):
+    """Of `list_parts`."""
+
+    Bucket: Required[str]
+    Key: Required[str]
+    MaxParts: int
+    PartNumberMarker: int
+    UploadId: Required[str]
+    RequestPayer: literals.RequestPayer
+    ExpectedBucketOwner: str
+    SSECustomerAlgorithm: str
+    SSECustomerKey: str
+    SSECustomerKeyMD5: str
+
+
+class PutBucketAclArguments(TypedDict, total=False):
+    """Of `put_bucket_acl`."""
+
+    ACL: literals.BucketCannedACL
+    AccessControlPolicy: S3AccessControlPolicyArgument
+    Bucket: Required[str]
+    ContentMD5: str
+    ChecksumAlgorithm: literals.ChecksumAlgorithm
+    GrantFullControl: str
+    GrantRead: str
+    GrantReadACP: str
+    GrantWrite: str
+    GrantWriteACP: str
+    ExpectedBucketOwner: str
+
+
+class PutObjectArguments(TypedDict, total=False):
+    """Of `put_object`."""
+
+    ACL: literals.ObjectCannedACL
+    CacheControl: str
+    ContentDisposition: str
+    ContentEncoding: str
+    ContentLanguage: str
+    ContentMD5: str
+    ContentType: str
+    ChecksumAlgorithm: literals.ChecksumAlgorithm
+    ChecksumCRC32: str
+    ChecksumCRC32C: str
+    ChecksumCRC64NVME: str
+    ChecksumSHA1: str
+    ChecksumSHA256: str
+    Expires: datetime | str
+    IfMatch: str
+    IfNoneMatch: str
+    GrantFullControl: str
+    GrantRead: str
+    GrantReadACP: str
+    GrantWriteACP: str
+    WriteOffsetBytes: int
+    ServerSideEncryption: literals.ServerSideEncryption
+    StorageClass: literals.StorageClass
+    WebsiteRedirectLocation: str
+    SSECustomerAlgorithm: str
+    SSECustomerKey: str
+    SSECustomerKeyMD5: str
+    SSEKMSKeyId: str
+    SSEKMSEncryptionContext: str
+    BucketKeyEnabled: bool
+    RequestPayer: literals.RequestPayer
+    Tagging: str
+    ObjectLockMode: literals.ObjectLockMode
+    ObjectLockRetainUntilDate: datetime | str
+    ObjectLockLegalHoldStatus: literals.ObjectLockLegalHoldStatus
+    ExpectedBucketOwner: str
+
+
+class PutObjectAclArguments(TypedDict, total=False):
+    """Of `put_object_acl`."""
+
+    ACL: literals.ObjectCannedACL
+    AccessControlPolicy: S3AccessControlPolicyArgument
+    Bucket: Required[str]
+    ContentMD5: str
+    ChecksumAlgorithm: literals.ChecksumAlgorithm
+    GrantFullControl: str
+    GrantRead: str
+    GrantReadACP: str
+    GrantWrite: str
+    GrantWriteACP: str
+    Key: Required[str]
+    RequestPayer: literals.RequestPayer
+    VersionId: str
+    ExpectedBucketOwner: str
+
+
+class PutObjectLegalHoldArguments(TypedDict, total=False):
+    """Of `put_object_legal_hold`."""
+
+    Bucket: Required[str]
+    Key: Required[str]
+    LegalHold: S3ObjectLockLegalHoldArgument
+    RequestPayer: literals.RequestPayer
+    VersionId: str
+    ContentMD5: str
+    ChecksumAlgorithm: literals.ChecksumAlgorithm
+    ExpectedBucketOwner: str
+
+
+class PutObjectRetentionArguments(TypedDict, total=False):
+    """Of `put_object_retention`."""
+
+    Bucket: Required[str]
+    Key: Required[str]
+    Retention: S3ObjectLockRetentionArgument
+    RequestPayer: literals.RequestPayer
+    VersionId: str
+    BypassGovernanceRetention: bool
+    ContentMD5: str
+    ChecksumAlgorithm: literals.ChecksumAlgorithm
+    ExpectedBucketOwner: str
+
+
+class PutObjectTaggingArguments(TypedDict, total=False):
+    """Of `put_object_tagging`."""
+
+    Bucket: Required[str]
+    Key: Required[str]
+    VersionId: str
+    ContentMD5: str
+    ChecksumAlgorithm: literals.ChecksumAlgorithm
+    Tagging: Required[S3TaggingArgument]
+    ExpectedBucketOwner: str
+    RequestPayer: literals.RequestPayer
+
+
+class RestoreObjectArguments(TypedDict, total=False):
+    """Of `restore_object`."""
+
+    Bucket: Required[str]
+    Key: Required[str]
+    VersionId: str
+    RestoreRequest: S3RestoreRequestArgument
+    RequestPayer: literals.RequestPayer
+    ChecksumAlgorithm: literals.ChecksumAlgorithm
+    ExpectedBucketOwner: str
+
+
+class UploadPartArguments(TypedDict, total=False):
+    """Of `upload_part`."""
+
+    Body: Any
+    Bucket: Required[str]
+    ContentLength: int
+    ContentMD5: str
+    ChecksumAlgorithm: literals.ChecksumAlgorithm
+    ChecksumCRC32: str
+    ChecksumCRC32C: str
+    ChecksumCRC64NVME: str
+    ChecksumSHA1: str
+    ChecksumSHA256: str
+    Key: Required[str]
+    PartNumber: Required[int]
+    UploadId: Required[str]
+    SSECustomerAlgorithm: str
+    SSECustomerKey: str
+    SSECustomerKeyMD5: str
+    RequestPayer: literals.RequestPayer
+    ExpectedBucketOwner: str
+
+
+class UploadPartCopyArguments(TypedDict, total=False):
+    """Of `upload_part_copy`."""
+
+    Bucket: Required[str]
+    CopySource: Required[str | Mapping[str, str]]
+    CopySourceIfMatch: str
+    CopySourceIfModifiedSince: datetime | str
+    CopySourceIfNoneMatch: str
+    CopySourceIfUnmodifiedSince: datetime | str
+    CopySourceRange: str
+    Key: Required[str]
+    PartNumber: Required[int]
+    UploadId: Required[str]
+    SSECustomerAlgorithm: str
+    SSECustomerKey: str
+    SSECustomerKeyMD5: str
+    CopySourceSSECustomerAlgorithm: str
+    CopySourceSSECustomerKey: str
+    CopySourceSSECustomerKeyMD5: str
+    RequestPayer: literals.RequestPayer
+    ExpectedBucketOwner: str
+    ExpectedSourceBucketOwner: str
