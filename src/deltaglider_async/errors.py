@@ -7,6 +7,8 @@ with are raised by `store/` as classes that are both one of these and botocore's
 
 from __future__ import annotations
 
+from typing import Any, Self
+
 
 class DeltaGliderError(Exception):
     """Anything that goes wrong here; the root of the tree."""
@@ -33,10 +35,29 @@ class PreconditionFailedError(StorageIOError):
 
 
 class LocalIOError(DeltaGliderError, OSError):
-    """A local file or folder could not be read or written (`errno` says why)."""
+    """A local file or folder could not be read or written (`errno` says why).
+
+    As with `OSError` itself, one for a missing file is a `FileNotFoundError` too, and so on.
+    """
+
+    def __new__(cls, *arguments: Any) -> Self:
+        error: Self = super().__new__(_of_kind(cls, type(OSError(*arguments[:2]))), *arguments)
+        return error
 
     def __str__(self) -> str:
         return str(self.strerror)
+
+
+_KINDS: dict[tuple[type, type], type] = {}
+
+
+def _of_kind(ours: type, kind: type) -> Any:
+    """A class that is both, always the same for the same pair."""
+    if issubclass(ours, kind):
+        return ours
+    if (ours, kind) not in _KINDS:
+        _KINDS[ours, kind] = type(ours.__name__, (ours, kind), {"__module__": ours.__module__, "__doc__": ours.__doc__})
+    return _KINDS[ours, kind]
 
 
 class SourceChangedError(DeltaGliderError):

@@ -10,6 +10,7 @@ from deltaglider_async.client.listings import Listings
 from deltaglider_async.client.operations import answers_for_itself
 from deltaglider_async.client.original import Original
 from deltaglider_async.client.statistics import Statistics
+from deltaglider_async.client.transfers import Transfers
 from deltaglider_async.client.upkeep import Upkeep
 from deltaglider_async.format.candidates import DeltaPolicy
 
@@ -24,7 +25,7 @@ __all__ = ["DeltaGliderClient"]
 # To a type checker, whatever is not defined here is as types-aiobotocore describes it, where that is installed, and
 # Any where it is not. Several methods here take more, and lists of theirs hold more, than an override may.
 @answers_for_itself
-class DeltaGliderClient(Deletes, Listings, Buckets, Original, Statistics, Upkeep, S3Client):  # type: ignore[misc]
+class DeltaGliderClient(Deletes, Listings, Buckets, Transfers, Original, Statistics, Upkeep, S3Client):  # type: ignore[misc]
     """S3 with deltas. Made by `create_client`; safe for any number of concurrent calls on one event loop.
 
     Methods in boto3's names take boto3's arguments and return boto3's responses, for logical keys: no

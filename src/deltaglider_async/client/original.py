@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
+import math
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlencode
 
+import anyio
+
 from deltaglider_async.client.base import ignore
+from deltaglider_async.client.meter import metered, tell
 from deltaglider_async.client.objects import Objects
+from deltaglider_async.engine.parallel import for_each
 from deltaglider_async.errors import (
     CodecUnavailableError,
     DiffDecodeError,
     IntegrityMismatchError,
     InvalidRequestError,
+    LocalIOError,
 )
 from deltaglider_async.format import keys
+from deltaglider_async.settings import MIB
 from deltaglider_async.streams.digest import Digest
 from deltaglider_async.streams.part_file import write_file
 from deltaglider_async.streams.threads import in_thread
@@ -24,6 +31,11 @@ from deltaglider_async.types import Progress, UploadSummary, VerifyResult
 
 if TYPE_CHECKING:
     from os import PathLike
+
+T = TypeVar("T")
+
+#: Files of a batch under way at once.
+_AT_ONCE = 8
 
 
 class Original(Objects):
@@ -71,12 +83,16 @@ class Original(Objects):
         `output_path` is a file's name, or a folder that exists. `arguments` are boto3's for `get_object`. Raises as
         `get_object` and its body, and `LocalIOError`; the file then is as it was before.
         """
-        bucket, key = keys.parse_url(s3_url)
+        _, key = keys.parse_url(s3_url)
         if not key or key.endswith("/"):
             raise InvalidRequestError(f"cannot download {s3_url}: it names no object.")
         path = Path(output_path)
         if await in_thread(path.is_dir):
             path /= key.rpartition("/")[2]
+        await self._fetch(s3_url, path, progress, arguments)
+
+    async def _fetch(self, s3_url: str, path: Path, progress: Progress, arguments: Mapping[str, Any]) -> None:
+        bucket, key = keys.parse_url(s3_url)
         response = await self.get_object(Bucket=bucket, Key=key, progress=progress, **arguments)
         async with response["Body"] as body:
             await write_file(path, body)
@@ -99,6 +115,151 @@ class Original(Objects):
         if not expected:
             return VerifyResult(True, "", actual, "no SHA-256 was recorded at the put; all bytes could be read")
         return VerifyResult(True, expected, actual, "the content has the SHA-256 recorded at the put")
+
+    async def upload_batch(
+        self,
+        files: Iterable[str | PathLike[str]],
+        s3_prefix: str,
+        max_ratio: float | None = None,
+        progress_callback: Callable[[str, int, int], Any] | None = None,
+    ) -> list[UploadSummary]:
+        """Upload files into a folder, several at once, each under its own name. Returns what became of each, in order.
+
+        The first that may become a delta is waited for by the others, as it may become their reference.
+        `progress_callback(name, index, total)`, plain or async, is called as each file begins, in order, from index 1.
+        Raises as `upload`, for the first file that fails: what is under way is given up. Raises `InvalidRequestError`
+        for two files of one name, before anything is sent.
+
+            await client.upload_batch(sorted(Path("dist").glob("*.zip")), "s3://releases/app/")
+        """
+        paths = [Path(file) for file in files]
+        _check_distinct(((path.name, str(path)) for path in paths), s3_prefix)
+
+        bucket, folder = keys.parse_url(f"{s3_prefix.rstrip('/')}/")
+        candidates = [self._engine.policy.is_candidate(bucket, f"{folder}{path.name}") for path in paths]
+        lead = candidates.index(True) if True in candidates else -1
+        led = anyio.Event()
+
+        async def one(index: int) -> UploadSummary:
+            path = paths[index]
+            if index > lead and candidates[index]:
+                await led.wait()
+            summary = await self.upload(path, f"s3://{bucket}/{folder}{path.name}", max_ratio=max_ratio)
+            if index == lead:
+                led.set()
+            return summary
+
+        return await _batch([path.name for path in paths], one, progress_callback)
+
+    async def download_batch(
+        self,
+        s3_urls: Iterable[str],
+        output_dir: str | PathLike[str],
+        progress_callback: Callable[[str, int, int], Any] | None = None,
+    ) -> list[Path]:
+        """Download objects into a folder, which is created, several at once. Returns the files, in order.
+
+        Each gets the last part of its key as name. `progress_callback(name, index, total)`, plain or async, is called
+        as each begins, in order, from index 1. Raises as `download`, for the first that fails; what is complete by then
+        stays. Raises `InvalidRequestError` where one would overwrite another, before anything is written.
+
+            await client.download_batch(["s3://releases/app/app-1.1.zip", "s3://releases/app/app-1.2.zip"], "restored")
+        """
+        urls, folder = list(s3_urls), Path(output_dir)
+        names = [_file_name(url) for url in urls]
+        _check_distinct(zip(names, urls, strict=True), str(folder))
+        try:
+            await in_thread(lambda: folder.mkdir(parents=True, exist_ok=True))
+        except OSError as error:
+            raise LocalIOError(error.errno, f"cannot create the folder {folder}: {error.strerror}") from error
+
+        async def one(index: int) -> Path:
+            path = folder / names[index]
+            await self._fetch(urls[index], path, ignore, {})
+            return path
+
+        return await _batch(names, one, progress_callback)
+
+    async def upload_chunked(
+        self,
+        file_path: str | PathLike[str],
+        s3_url: str,
+        chunk_size: int = 5 * MIB,
+        progress_callback: Callable[[int, int, int, int], Any] | None = None,
+        max_ratio: float | None = None,
+    ) -> UploadSummary:
+        """`upload`, which never holds the file in memory anyway, telling of each `chunk_size` bytes that are done.
+
+        `progress_callback(chunk, chunks, bytes_sent, total_bytes)`, plain or async, is called once for each chunk from
+        1, when its bytes are in the delta or on their way. Raises as `upload`.
+        """
+        if chunk_size < 1:
+            raise InvalidRequestError(f"chunk_size is {chunk_size!r}. Accepted: bytes, 1 or more.")
+        if progress_callback is None:
+            return await self.upload(file_path, s3_url, max_ratio=max_ratio)
+        callback, path = progress_callback, Path(file_path)
+        try:
+            total = (await in_thread(path.stat)).st_size
+        except OSError as error:
+            raise LocalIOError(error.errno, f"cannot read {path}: {error.strerror}") from error
+        chunks = max(1, math.ceil(total / chunk_size))
+        chunk = sent = 0
+
+        async def advance(amount: int) -> None:
+            nonlocal chunk, sent
+            sent += amount
+            while chunk < chunks and sent >= (stop := min((chunk + 1) * chunk_size, total)):
+                chunk += 1
+                await tell(callback, chunk, chunks, stop, total)
+
+        summary = await metered(
+            advance,
+            lambda progress: self.upload(path, s3_url, max_ratio=max_ratio, progress=progress),
+            lambda summary: summary.original_size,
+        )
+        await advance(0)  # nothing is told of an empty file
+        return summary
+
+
+async def _batch(
+    names: Sequence[str],
+    one: Callable[[int], Awaitable[T]],
+    progress_callback: Callable[[str, int, int], Any] | None,
+) -> list[T]:
+    """`one` of each index, several at once, in order; the results too. The first error ends the others."""
+    results: dict[int, T] = {}
+
+    async def work(index: int) -> None:
+        if progress_callback is not None:
+            await tell(progress_callback, names[index], index + 1, len(names))
+        results[index] = await one(index)
+
+    async def indices() -> AsyncIterator[int]:
+        for index in range(len(names)):
+            yield index
+
+    await for_each(indices(), work, _AT_ONCE)
+    return [results[index] for index in range(len(names))]
+
+
+def _check_distinct(named: Iterable[tuple[str, str]], place: str) -> None:
+    """Raise where two different things would get one name."""
+    known: dict[str, str] = {}
+    for name, what in named:
+        if (other := known.setdefault(name, what)) != what:
+            raise InvalidRequestError(
+                f"{other} and {what} would both become {name!r} in {place}, and one of them be lost. Nothing was done; "
+                "give them in separate calls."
+            )
+
+
+def _file_name(s3_url: str) -> str:
+    """The name that a downloaded object gets."""
+    _, key = keys.parse_url(s3_url)
+    name = key.rpartition("/")[2].removesuffix(keys.DELTA_SUFFIX)
+    if name in ("", ".", "..") or "\0" in name:
+        raise InvalidRequestError(f"cannot download {s3_url}: its last part is no name for a file. Use `download`.")
+    return name
 
 
 def _hex(checksum: str) -> str:

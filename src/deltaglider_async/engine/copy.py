@@ -62,21 +62,31 @@ _CHANGES = (
 _CONDITIONS_ON_DESTINATION = ("IfMatch", "IfNoneMatch")
 
 
-async def copy(engine: Engine, request: CopyRequest) -> PutResult:
-    """CopyObject of a logical key; `response` of the result has its shape. Raises what is in `errors`."""
+async def copy(engine: Engine, request: CopyRequest, source_engine: Engine | None = None) -> PutResult:
+    """CopyObject of a logical key; `response` of the result has its shape. Raises what is in `errors`.
+
+    `source_engine` reads the source where that is on another endpoint: it is then decoded and put.
+    """
     keys.check_writable(request.bucket, request.key)
     for name in ("MetadataDirective", "TaggingDirective"):
         if request.arguments.get(name) not in (None, "COPY", "REPLACE"):
             raise InvalidRequestError(f"{name} is {request.arguments[name]!r}. Accepted: COPY, REPLACE.")
     if request.replaces:
         meta.check_user_metadata(request.metadata)
-    source, asked = request.source, request.reading | request.version
+    source, asked, store = request.source, request.reading | request.version, (source_engine or engine).store
     failure: type[DeltaGliderError] = StorageIOError
     for _ in range(ATTEMPTS):
-        found = await find(engine.store.head, engine.store.head_or_why, source["Bucket"], source["Key"], asked)
+        found = await find(store.head, store.head_or_why, source["Bucket"], source["Key"], asked)
         _check_conditions(request, found)
+        if source_engine is None:
+            _refuse_onto_itself(request, found)
         try:
-            if found.delta is not None:
+            result: PutResult | None
+            if source_engine is not None:
+                # What is plain there may become a delta here, as in any put.
+                taken = await as_put(source_engine, request, found)
+                result = await put(engine, replace(taken, use_delta=True if found.delta else None))
+            elif found.delta is not None:
                 result = await _copy_delta(engine, request, found)
             else:
                 result = await _copy_plain(engine, request, found)
@@ -94,17 +104,21 @@ async def copy(engine: Engine, request: CopyRequest) -> PutResult:
 
 
 def _check_conditions(request: CopyRequest, found: Found) -> None:
-    """Raise what S3 raises where the source does not meet the caller's conditions, or is its own destination."""
+    """Raise what S3 raises where the source does not meet the caller's conditions."""
     source = request.source_name
     if condition := unmet(request.arguments, found.response["ETag"], found.response["LastModified"]):
         message = f"cannot copy {source}: it does not meet {condition}."
         raise service_error("PreconditionFailed", 412, "CopyObject", message)
+
+
+def _refuse_onto_itself(request: CopyRequest, found: Found) -> None:
+    """Raise what S3 raises where the source is its own destination and nothing about it would change."""
     if not request.onto_itself(found) or request.replaces or any(map(request.arguments.get, _CHANGES)):
         return
     if found.delta is not None:  # of a plain form S3 says so, or knows better
         message = (
-            f"cannot copy {source} onto itself without changing its metadata, storage class, website redirect location "
-            "or encryption."
+            f"cannot copy {request.source_name} onto itself without changing its metadata, storage class, website "
+            "redirect location or encryption."
         )
         raise service_error("InvalidRequest", 400, "CopyObject", message)
 

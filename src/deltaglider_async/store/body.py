@@ -19,6 +19,7 @@ from botocore.exceptions import HTTPClientError
 
 from deltaglider_async.errors import NotFoundError, PreconditionFailedError, StorageIOError
 from deltaglider_async.store.errors import translated
+from deltaglider_async.store.limits import limits
 from deltaglider_async.store.s3 import Arguments, Response, Store
 from deltaglider_async.streams import CHUNK, Chunks
 
@@ -49,7 +50,7 @@ async def body_chunks(store: Store, response: Response, request: Request) -> Chu
     """
     position, end = _extent(response)
     etag, pauses = response.get("ETag"), _pauses()
-    body, skip = response["Body"], 0
+    body, skip, pace = response["Body"], 0, limits().pace
     try:
         while True:
             with translated("read", request.name):
@@ -69,6 +70,8 @@ async def body_chunks(store: Store, response: Response, request: Request) -> Chu
                     continue
             if not chunk:
                 return
+            if pace is not None:
+                await pace.passed(len(chunk))
             if skip:
                 chunk, skip = chunk[skip:], max(0, skip - len(chunk))
             if chunk:

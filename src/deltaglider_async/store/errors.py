@@ -102,6 +102,33 @@ def invalid_argument(operation: str, message: str) -> Exception:
     return _both(InvalidRequestError, ClientError(answer, operation), message)
 
 
+@contextmanager
+def answered_as_head(*codes: str) -> Iterator[None]:
+    """Give errors with these codes the one of HEAD (`404`, `403`, `412`), with which boto3's transfers begin.
+
+    The class stays: `client.exceptions.NoSuchKey` catches it as well.
+    """
+    try:
+        yield
+    except ClientError as error:
+        if code_of(error) in codes:
+            status = str(error.response["ResponseMetadata"]["HTTPStatusCode"])
+            told: Any = {**error.response, "Error": {**error.response["Error"], "Code": status}}
+            error.response, error.operation_name = told, "HeadObject"
+        raise
+
+
+@contextmanager
+def upload_failures() -> Iterator[None]:
+    """Raise what S3 answers as boto3's `upload_file` does, `S3UploadFailedError`; it stays what it was, too."""
+    try:
+        yield
+    except ClientError as error:
+        from boto3.exceptions import S3UploadFailedError  # type: ignore[import-untyped]
+
+        raise _both(S3UploadFailedError, error, str(error)) from error
+
+
 def is_missing_key(error: BaseException) -> bool:
     """Whether this is S3's word for "no such object" (of a HEAD also "no such bucket": it has no body to tell)."""
     return code_of(error) in MISSING_KEY
@@ -127,7 +154,7 @@ def _describe(error: ClientError, attempt: str, where: str) -> str:
     return " ".join(part for part in (f"cannot {attempt} {where}: {what.rstrip('.')}.", _ADVICE.get(code, "")) if part)
 
 
-def _combined(ours: type[DeltaGliderError], theirs: type[Exception]) -> type[Exception]:
+def _combined(ours: type[Exception], theirs: type[Exception]) -> type[Exception]:
     """One class that is both, always the same for the same pair.
 
     Kept on botocore's class, which belongs to one client, so that it goes when the client goes.
@@ -139,7 +166,7 @@ def _combined(ours: type[DeltaGliderError], theirs: type[Exception]) -> type[Exc
     return known[ours]
 
 
-def _both(ours: type[DeltaGliderError], error: Exception, message: str) -> Exception:
+def _both(ours: type[Exception], error: Exception, message: str) -> Exception:
     kind: Any = _combined(ours, type(error))
     # Their constructors take other arguments each; what they set is copied instead.
     new: Exception = kind.__new__(kind)

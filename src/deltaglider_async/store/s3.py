@@ -28,6 +28,7 @@ from deltaglider_async.errors import (
 )
 from deltaglider_async.format import metadata as meta
 from deltaglider_async.store.errors import code_of, is_missing_key, translated
+from deltaglider_async.store.limits import limits, paced
 from deltaglider_async.streams import CHUNK, Chunks
 from deltaglider_async.streams.chunks import rechunk
 from deltaglider_async.streams.digest import base64_sha256
@@ -161,7 +162,7 @@ class Store:
         A step that was taken, whose answer was lost, and which botocore then took again, is refused because it has
         been taken. The write knows itself by an id in the metadata.
         """
-        async with aclosing(rechunk(chunks, _part_size(size))) as parts:
+        async with aclosing(rechunk(paced(chunks), _part_size(size))) as parts:
             first = await anext(parts, b"")
             second = await anext(parts, None) if first else None
             needed = second is not None or any(arguments.get(name) is not None for name in _CONDITIONS)
@@ -269,7 +270,7 @@ class Store:
 
     async def _send_parts(self, arguments: Response, first: bytes, second: bytes, rest: Chunks) -> list[Response]:
         finished: dict[int, Response] = {}
-        free = anyio.Semaphore(_PARTS_AT_ONCE)
+        free = anyio.Semaphore(min(_PARTS_AT_ONCE, limits().requests))
 
         async def send(number: int, part: bytes) -> None:
             try:
@@ -300,7 +301,7 @@ class Store:
 
     async def _copy_ranges(self, arguments: Response, size: int, copied: Callable[[int], None]) -> list[Response]:
         finished: dict[int, Response] = {}
-        free = anyio.Semaphore(_COPIES_AT_ONCE)
+        free = anyio.Semaphore(min(_COPIES_AT_ONCE, limits().requests))
         step = max(_COPIED_PART, math.ceil(size / _MOST_PARTS))
         done = 0
 
