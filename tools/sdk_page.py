@@ -55,7 +55,8 @@ def parts() -> Iterator[tuple[type, list[str]]]:
     for part in sorted(ours, key=place):
         names = [name for name in vars(part) if not name.startswith("_")]
         if part is ClientBase:
-            names += [name for name in vars(DeltaGliderClient) if not name.startswith("_")]
+            inherited = {name for base in DeltaGliderClient.__mro__[1:] for name in vars(base)}
+            names += [name for name in vars(DeltaGliderClient) if not name.startswith("_") and name not in inherited]
         if names and part is not DeltaGliderClient:
             yield part, names
 
