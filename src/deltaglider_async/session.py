@@ -125,7 +125,13 @@ class OpenClient:
         )
 
     async def open(self) -> DeltaGliderClient:
-        """A client that lives until its `aclose()`, for module-level clients."""
+        """A client that lives until its `aclose()`, for module-level clients.
+
+        Raises what `create_client` does.
+
+            client = await create_client().open()
+            await client.aclose()
+        """
         return await self.__aenter__()
 
     def __await__(self) -> Generator[Any, None, DeltaGliderClient]:

@@ -54,7 +54,15 @@ class DeltaGliderClient(Deletes, Listings, Buckets, Transfers, Original, Statist
 
     @property
     def exceptions(self) -> Exceptions:
-        """botocore's exception classes of this client."""
+        """botocore's exception classes of this client.
+
+        What is raised is one of these, where boto3 has one, and one of ours.
+
+            try:
+                await client.get_object(Bucket="releases", Key="none.zip")
+            except client.exceptions.NoSuchKey as error:
+                assert isinstance(error, NotFoundError)
+        """
         exceptions: Exceptions = self._rooms.store.s3.exceptions
         return exceptions
 

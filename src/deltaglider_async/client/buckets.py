@@ -28,16 +28,27 @@ from deltaglider_async.types.arguments import (
 
 
 class Buckets(ClientBase):
-    """boto3's calls for buckets that say more here."""
+    """boto3's calls for buckets, which say more here. All take boto3's arguments and return boto3's responses."""
 
     async def create_bucket(self, *, Bucket: str, **arguments: Unpack[CreateBucketArguments]) -> CreateBucketResponse:
-        """boto3's `create_bucket`."""
+        """Create a bucket.
+
+        Raises `StorageIOError` (`client.exceptions.BucketAlreadyExists` and its like).
+
+            await client.create_bucket(Bucket="nightly-builds")
+        """
         with translated("create bucket", Bucket):
             response: Response = await self._s3.create_bucket(Bucket=Bucket, **arguments)
         return cast("CreateBucketResponse", response)
 
     async def delete_bucket(self, *, Bucket: str, **arguments: Unpack[DeleteBucketArguments]) -> DeleteBucketResponse:
-        """boto3's `delete_bucket`. References that no delta uses count as content: the error names them."""
+        """Delete an empty bucket. References that no delta uses count as content: the error names them.
+
+        Raises `NotFoundError`, `StorageIOError` (`BucketNotEmpty`).
+
+            await client.delete_objects_recursive(Bucket="nightly", Prefix="")
+            await client.delete_bucket(Bucket="nightly")
+        """
         try:
             with translated("delete bucket", Bucket):
                 response: Response = await self._s3.delete_bucket(Bucket=Bucket, **arguments)
@@ -58,14 +69,24 @@ class Buckets(ClientBase):
         return hidden
 
     async def head_bucket(self, *, Bucket: str, **arguments: Unpack[HeadBucketArguments]) -> HeadBucketResponse:
-        """boto3's `head_bucket`. Raises `NotFoundError`."""
+        """Ask whether a bucket is there.
+
+        Raises `NotFoundError`, `StorageIOError` (also where access is denied).
+
+            await client.head_bucket(Bucket="releases")
+        """
         with translated("reach bucket", Bucket):
             response: Response = await self._s3.head_bucket(Bucket=Bucket, **arguments)
         return cast("HeadBucketResponse", response)
 
     async def list_buckets(self, **arguments: Unpack[ListBucketsArguments]) -> ListBucketsResponse:
-        """boto3's `list_buckets`. Buckets whose statistics are known from a call of `get_bucket_stats`, with nothing
-        written through this client since, carry them as `DeltaGliderStats`.
+        """List the buckets. Those whose statistics are known from a call of `get_bucket_stats`, with nothing written
+        through this client since, carry them as `DeltaGliderStats`. Raises `StorageIOError`.
+
+            await client.get_bucket_stats("releases", "detailed")
+            for bucket in (await client.list_buckets())["Buckets"]:
+                if "DeltaGliderStats" in bucket:
+                    print(bucket["Name"], bucket["DeltaGliderStats"]["SpaceSaved"])
         """
         with translated("list", "buckets"):
             response: Response = await self._s3.list_buckets(**arguments)

@@ -103,6 +103,10 @@ class Listings(ClientBase):
 
         `NextMarker` (always given where `IsTruncated`) and `NextContinuationToken` both lead on. `Metadata` of the
         entries, `FetchMetadata` and errors as of `list_objects_v2`.
+
+            page = await client.list_objects(Bucket="releases", Prefix="app/", FetchMetadata=True)
+            for entry in page["Contents"]:
+                print(entry["Key"], entry["Size"], entry["Metadata"]["deltaglider-compression-ratio"])
         """
         asked = {
             "Bucket": Bucket,
@@ -141,6 +145,9 @@ class Listings(ClientBase):
         A key's versions in plain and in delta form are one history: each `VersionId` is what `get_object` and
         `head_object` take. `Size` of a delta is its stored size. Memory: all versions of one key. Errors as of
         `list_objects_v2`.
+
+            page = await client.list_object_versions(Bucket="releases", Prefix="app/app-1.2.zip")
+            newest = [version for version in page.get("Versions", []) if version["IsLatest"]]
         """
         asked = {
             "Bucket": Bucket,

@@ -100,7 +100,12 @@ class Upkeep(ClientBase):
         await self._engine.cache.clear()
 
     async def evict_cache(self, s3_url: str) -> None:
-        """Forget one reference, given by its URL (`s3://bucket/prefix/reference.bin`). Raises `NotFoundError`."""
+        """Forget one reference, given by its URL. Operations that use it go on.
+
+        Raises `NotFoundError`, `InvalidRequestError` (it is no reference), `StorageIOError`.
+
+            await client.evict_cache("s3://releases/app/reference.bin")
+        """
         bucket, key = keys.parse_url(s3_url)
         head = await self._engine.store.head_existing(bucket, key)
         if (sha256 := recorded_sha256(head.get("Metadata", {}), bare=True)) is None:
