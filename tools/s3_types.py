@@ -88,7 +88,12 @@ DECIDING = {"NextContinuationToken", "NextMarker", "ContentRange"}
 OPTIONAL = {"Contents", "CommonPrefixes", *DECIDING}
 
 #: In place of botocore's type of an argument.
-GIVEN_INSTEAD = {"CopySource": "str | Mapping[str, str]", "Body": "Any"}
+GIVEN_INSTEAD = {
+    "CopySource": "str | Mapping[str, Any]",
+    "Body": "Any",
+    "SSECustomerKey": "str | bytes",
+    "CopySourceSSECustomerKey": "str | bytes",
+}
 
 HEADER = '''"""{title}
 

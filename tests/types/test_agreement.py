@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, get_type_hints, is_typeddict
 import pytest
 import types_aiobotocore_s3
 from botocore.session import Session
+from tools.s3_types import snake
 
 from deltaglider_async import types
 from deltaglider_async.streams.body import ObjectBody
@@ -84,6 +85,22 @@ def test_every_field_of_types_aiobotocore_is_here_with_the_same_type(mypy: Mypy,
     pairs = {ours: counterpart(ours) for ours in [*responses.__all__, *shapes.__all__]}
     assert len(set(pairs.values()) - {"EmptyResponseMetadataTypeDef"}) > 40
     assert mypy(check_file(tmp_path, pairs)) == ""
+
+
+def test_every_request_of_types_aiobotocore_can_be_given(mypy: Mypy, tmp_path: Path) -> None:
+    lines = [
+        "from typing import Any",
+        "import types_aiobotocore_s3.type_defs as stubs",
+        "from deltaglider_async import DeltaGliderClient",
+    ]
+    for name in responses.__all__:
+        operation = name.removesuffix("Response")
+        request = f"{operation}RequestTypeDef"
+        assert request in THEIRS
+        lines.append(f"async def {operation}(client: DeltaGliderClient, request: stubs.{request}) -> Any:")
+        lines.append(f"    return await client.{snake(operation)}(**request)")
+    (tmp_path / "requests.py").write_text("\n".join(lines))
+    assert mypy(tmp_path / "requests.py") == ""
 
 
 def test_disagreement_would_be_found(mypy: Mypy, tmp_path: Path) -> None:

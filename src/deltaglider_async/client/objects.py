@@ -71,7 +71,7 @@ class Objects(ClientBase):
         *,
         Bucket: str,
         Key: str,
-        CopySource: str | Mapping[str, str],
+        CopySource: str | Mapping[str, Any],
         Metadata: Mapping[str, str] | None = None,
         progress: Progress = ignore,
         **arguments: Unpack[CopyObjectArguments],

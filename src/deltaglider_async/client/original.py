@@ -55,6 +55,9 @@ class Original(Objects):
         """Upload a local file. A URL that ends in `/` (or has no key) is "into", any other is the name.
 
         `arguments` are boto3's for `put_object` (`Metadata`, `ContentType`, ...). Raises as `put_object`.
+
+            summary = await client.upload("app-1.2.zip", "s3://releases/app/", tags={"stage": "beta"})
+            print(summary.key, summary.stored_size, f"{summary.savings_percent:.1f} %", summary.reason)
         """
         path = Path(file_path)
         bucket, key = keys.parse_url(s3_url)
@@ -82,6 +85,8 @@ class Original(Objects):
 
         `output_path` is a file's name, or a folder that exists. `arguments` are boto3's for `get_object`. Raises as
         `get_object` and its body, and `LocalIOError`; the file then is as it was before.
+
+            await client.download("s3://releases/app/app-1.2.zip", "restored.zip")
         """
         _, key = keys.parse_url(s3_url)
         if not key or key.endswith("/"):
@@ -98,7 +103,14 @@ class Original(Objects):
             await write_file(path, body)
 
     async def verify(self, s3_url: str) -> VerifyResult:
-        """Read an object as a get would, and compare with the SHA-256 recorded at its put. Raises as `get_object`."""
+        """Read an object as a get would, and compare with the SHA-256 recorded at its put.
+
+        What cannot be decoded, or has another SHA-256, is a result and no error. Raises as `get_object`.
+
+            result = await client.verify("s3://releases/app/app-1.2.zip")
+            if not result:
+                print(result.message)
+        """
         bucket, key = keys.parse_url(s3_url)
         response = await self.get_object(Bucket=bucket, Key=key)
         expected = _hex(response.get("ChecksumSHA256", ""))
@@ -192,6 +204,11 @@ class Original(Objects):
 
         `progress_callback(chunk, chunks, bytes_sent, total_bytes)`, plain or async, is called once for each chunk from
         1, when its bytes are in the delta or on their way. Raises as `upload`.
+
+            def told(chunk: int, chunks: int, sent: int, total: int) -> None:
+                print(f"{sent / total:.0%}")
+
+            await client.upload_chunked("app-1.2.zip", "s3://releases/app/", progress_callback=told)
         """
         if chunk_size < 1:
             raise InvalidRequestError(f"chunk_size is {chunk_size!r}. Accepted: bytes, 1 or more.")

@@ -135,7 +135,7 @@ class Transfers(Objects):
 
     async def copy(
         self,
-        CopySource: str | Mapping[str, str],
+        CopySource: str | Mapping[str, Any],
         Bucket: str,
         Key: str,
         ExtraArgs: Mapping[str, Any] | None = None,

@@ -337,7 +337,7 @@ class CompleteMultipartUploadArguments(TypedDict, total=False):
     IfMatch: str
     IfNoneMatch: str
     SSECustomerAlgorithm: str
-    SSECustomerKey: str
+    SSECustomerKey: str | bytes
     SSECustomerKeyMD5: str
 
 
@@ -368,13 +368,13 @@ class CopyObjectArguments(TypedDict, total=False):
     StorageClass: literals.StorageClass
     WebsiteRedirectLocation: str
     SSECustomerAlgorithm: str
-    SSECustomerKey: str
+    SSECustomerKey: str | bytes
     SSECustomerKeyMD5: str
     SSEKMSKeyId: str
     SSEKMSEncryptionContext: str
     BucketKeyEnabled: bool
     CopySourceSSECustomerAlgorithm: str
-    CopySourceSSECustomerKey: str
+    CopySourceSSECustomerKey: str | bytes
     CopySourceSSECustomerKeyMD5: str
     RequestPayer: literals.RequestPayer
     Tagging: str
@@ -420,7 +420,7 @@ class CreateMultipartUploadArguments(TypedDict, total=False):
     StorageClass: literals.StorageClass
     WebsiteRedirectLocation: str
     SSECustomerAlgorithm: str
-    SSECustomerKey: str
+    SSECustomerKey: str | bytes
     SSECustomerKeyMD5: str
     SSEKMSKeyId: str
     SSEKMSEncryptionContext: str
@@ -498,7 +498,7 @@ class GetObjectArguments(TypedDict, total=False):
     ResponseExpires: datetime | str
     VersionId: str
     SSECustomerAlgorithm: str
-    SSECustomerKey: str
+    SSECustomerKey: str | bytes
     SSECustomerKeyMD5: str
     RequestPayer: literals.RequestPayer
     PartNumber: int
@@ -525,7 +525,7 @@ class GetObjectAttributesArguments(TypedDict, total=False):
     MaxParts: int
     PartNumberMarker: int
     SSECustomerAlgorithm: str
-    SSECustomerKey: str
+    SSECustomerKey: str | bytes
     SSECustomerKeyMD5: str
     RequestPayer: literals.RequestPayer
     ExpectedBucketOwner: str
@@ -584,7 +584,7 @@ class HeadObjectArguments(TypedDict, total=False):
     ResponseExpires: datetime | str
     VersionId: str
     SSECustomerAlgorithm: str
-    SSECustomerKey: str
+    SSECustomerKey: str | bytes
     SSECustomerKeyMD5: str
     RequestPayer: literals.RequestPayer
     PartNumber: int
@@ -651,7 +651,7 @@ class ListPartsArguments(TypedDict, total=False):
     RequestPayer: literals.RequestPayer
     ExpectedBucketOwner: str
     SSECustomerAlgorithm: str
-    SSECustomerKey: str
+    SSECustomerKey: str | bytes
     SSECustomerKeyMD5: str
 
 
@@ -699,7 +699,7 @@ class PutObjectArguments(TypedDict, total=False):
     StorageClass: literals.StorageClass
     WebsiteRedirectLocation: str
     SSECustomerAlgorithm: str
-    SSECustomerKey: str
+    SSECustomerKey: str | bytes
     SSECustomerKeyMD5: str
     SSEKMSKeyId: str
     SSEKMSEncryptionContext: str
@@ -800,7 +800,7 @@ class UploadPartArguments(TypedDict, total=False):
     PartNumber: Required[int]
     UploadId: Required[str]
     SSECustomerAlgorithm: str
-    SSECustomerKey: str
+    SSECustomerKey: str | bytes
     SSECustomerKeyMD5: str
     RequestPayer: literals.RequestPayer
     ExpectedBucketOwner: str
@@ -810,7 +810,7 @@ class UploadPartCopyArguments(TypedDict, total=False):
     """Of `upload_part_copy`."""
 
     Bucket: Required[str]
-    CopySource: Required[str | Mapping[str, str]]
+    CopySource: Required[str | Mapping[str, Any]]
     CopySourceIfMatch: str
     CopySourceIfModifiedSince: datetime | str
     CopySourceIfNoneMatch: str
@@ -820,10 +820,10 @@ class UploadPartCopyArguments(TypedDict, total=False):
     PartNumber: Required[int]
     UploadId: Required[str]
     SSECustomerAlgorithm: str
-    SSECustomerKey: str
+    SSECustomerKey: str | bytes
     SSECustomerKeyMD5: str
     CopySourceSSECustomerAlgorithm: str
-    CopySourceSSECustomerKey: str
+    CopySourceSSECustomerKey: str | bytes
     CopySourceSSECustomerKeyMD5: str
     RequestPayer: literals.RequestPayer
     ExpectedBucketOwner: str
