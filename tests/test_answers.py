@@ -55,3 +55,17 @@ def test_methods_keep_their_descriptions() -> None:
     for operation in DELTA_AWARE:
         method = getattr(DeltaGliderClient, xform_name(operation), None)
         assert method is None or method.__doc__, operation
+
+
+async def test_a_missing_source_is_named_not_the_destination() -> None:
+    async def refuse(request: str, head: bytes) -> bytes:
+        if request.startswith("HEAD"):
+            return response("404 Not Found")
+        told = "<Key>source.zip</Key><Resource>/bucket/source.zip</Resource>"
+        return response("404 Not Found", f"<Error><Code>NoSuchKey</Code><Message>no</Message>{told}</Error>".encode())
+
+    async with answering(refuse) as url, create_client(endpoint_url=url) as client:
+        with pytest.raises(client.exceptions.NoSuchKey) as caught:
+            await client.copy_object(Bucket="bucket", Key="a.zip", CopySource="bucket/source.zip")
+    error: Any = caught.value.response["Error"]
+    assert error["Key"] == "source.zip"

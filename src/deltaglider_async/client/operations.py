@@ -9,6 +9,8 @@ from typing import Any, TypeVar
 from botocore import xform_name
 from botocore.exceptions import ClientError
 
+from deltaglider_async.format import keys
+
 #: Those that touch the data or the name of an object.
 DELTA_AWARE = frozenset(
     {
@@ -52,8 +54,10 @@ def _speak_of(error: ClientError, operation: str, arguments: dict[str, Any]) -> 
     told: dict[str, Any] = dict(error.response.get("Error", {}))
     if told.get("Code") == "403" and operation != "HeadObject":
         told["Code"] = "AccessDenied"  # the answer to a HEAD has no room for the word
-    if "Key" in told and "Key" in arguments:
-        told["Key"] = arguments["Key"]
-    if "Resource" in told and "Key" in arguments:
-        told["Resource"] = f"/{arguments['Bucket']}/{arguments['Key']}"
+    if "Key" in told and keys.is_reserved(told["Key"]):
+        told["Key"] = arguments.get("Key", told["Key"])
+        if "Resource" in told:
+            told["Resource"] = f"/{arguments.get('Bucket')}/{told['Key']}"
+    if "UploadId" in told:
+        told["UploadId"] = arguments.get("UploadId", told["UploadId"])
     error.response = {**error.response, "Error": told}  # type: ignore[typeddict-item]
