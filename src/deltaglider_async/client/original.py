@@ -205,10 +205,7 @@ class Original(Objects):
         `progress_callback(chunk, chunks, bytes_sent, total_bytes)`, plain or async, is called once for each chunk from
         1, when its bytes are in the delta or on their way. Raises as `upload`.
 
-            def told(chunk: int, chunks: int, sent: int, total: int) -> None:
-                print(f"{sent / total:.0%}")
-
-            await client.upload_chunked("app-1.2.zip", "s3://releases/app/", progress_callback=told)
+            await client.upload_chunked("app-1.2.zip", "s3://releases/app/", progress_callback=print)
         """
         if chunk_size < 1:
             raise InvalidRequestError(f"chunk_size is {chunk_size!r}. Accepted: bytes, 1 or more.")
