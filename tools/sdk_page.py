@@ -27,7 +27,7 @@ from deltaglider_async.types import additions
 
 WIDTH = 100
 #: Of the client's parts; others follow.
-ORDER = ["Objects", "Deletes", "Listings", "Multipart", "Transfers", "Buckets", "Original"]
+ORDER = ["Objects", "Deletes", "Listings", "Multipart", "Transfers", "Buckets", "Original", "Pages", "Presigning"]
 PAGE = Path(__file__).parents[1] / "docs" / "sdk.md"
 
 BEGINNING = """# The SDK

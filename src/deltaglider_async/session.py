@@ -163,6 +163,8 @@ class OpenClient:
                 # Without any, botocore would look again in the caller's loop, which reads files.
                 if not unsigned and key_id is None and await session._session.get_credentials() is None:
                     raise NoCredentialsError
+                client.can_paginate("list_objects_v2")  # reads what is known of pages, and the next of waiters
+                _ = client.waiter_names
                 return str(client.meta.endpoint_url)
 
         key_id, secret = self._aws.get("aws_access_key_id"), self._aws.get("aws_secret_access_key")

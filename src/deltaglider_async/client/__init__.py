@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from deltaglider_async.client.answers import answers_for_itself
 from deltaglider_async.client.buckets import Buckets
 from deltaglider_async.client.deletes import Deletes
 from deltaglider_async.client.listings import Listings
-from deltaglider_async.client.operations import answers_for_itself
+from deltaglider_async.client.operations import kind_of
 from deltaglider_async.client.original import Original
+from deltaglider_async.client.pages import Pages
+from deltaglider_async.client.presigning import Presigning
+from deltaglider_async.client.properties import Properties
 from deltaglider_async.client.statistics import Statistics
 from deltaglider_async.client.transfers import Transfers
 from deltaglider_async.client.upkeep import Upkeep
@@ -25,7 +29,19 @@ __all__ = ["DeltaGliderClient"]
 # To a type checker, whatever is not defined here is as types-aiobotocore describes it, where that is installed, and
 # Any where it is not. Several methods here take more, and lists of theirs hold more, than an override may.
 @answers_for_itself
-class DeltaGliderClient(Deletes, Listings, Buckets, Transfers, Original, Statistics, Upkeep, S3Client):  # type: ignore[misc]
+class DeltaGliderClient(  # type: ignore[misc]
+    Deletes,
+    Listings,
+    Pages,
+    Properties,
+    Presigning,
+    Buckets,
+    Transfers,
+    Original,
+    Statistics,
+    Upkeep,
+    S3Client,
+):
     """S3 with deltas. Made by `create_client`; safe for any number of concurrent calls on one event loop.
 
     Methods in boto3's names take boto3's arguments and return boto3's responses, for logical keys: no
@@ -45,6 +61,15 @@ class DeltaGliderClient(Deletes, Listings, Buckets, Transfers, Original, Statist
             """Everything else that botocore's client has. Raises `AttributeError` for what it has not."""
             if name.startswith("_"):
                 raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+            s3 = self._rooms.store.s3
+            if not hasattr(s3, name):
+                raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+            operation = s3.meta.method_to_api_mapping.get(name)
+            if operation and kind_of(s3.meta.service_model, operation) != "passed through":
+                raise AttributeError(
+                    f"{type(self).__name__!r} object has no attribute {name!r} in this release: it speaks of objects, "
+                    "and would take a delta for one."
+                )
             return getattr(self._s3, name)
 
     @property

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 from deltaglider_async.engine.core import Engine, Response, access_only
 from deltaglider_async.errors import InvalidRequestError
@@ -26,6 +27,20 @@ class ClientBase:
         """Close connections and cache. `async with create_client(...)` does it."""
         self._closed = True
         await self._close()
+
+    async def close(self) -> None:
+        """aioboto3's name for `aclose`."""
+        await self.aclose()
+
+    async def __aenter__(self) -> Self:
+        """The client itself, which is closed at the end of the block, as aioboto3's is."""
+        _ = self._engine
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
 
     @property
     def _engine(self) -> Engine:

@@ -1,63 +1,78 @@
-"""Which of S3's operations are delta-aware; all others go to botocore's client as they are."""
+"""Every operation of S3 that speaks of objects, and what the client does with it.
+
+What is not named here has nothing to do with the data or the name of an object, and is passed through. An operation
+with a key that this release does not know, because a newer botocore brought it, is not offered: it would speak of a
+stored object where the caller means a logical one.
+"""
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Literal
 
-from botocore import xform_name
-from botocore.exceptions import ClientError
+if TYPE_CHECKING:
+    from botocore.model import ServiceModel
 
-from deltaglider_async.format import keys
+Kind = Literal["delta-aware", "stored object", "refused on deltas", "passed through", "unknown"]
 
-#: Those that touch the data or the name of an object.
+#: Works on logical keys and on the original's bytes.
 DELTA_AWARE = frozenset(
     {
-        "AbortMultipartUpload", "CompleteMultipartUpload", "CopyObject", "CreateMultipartUpload", "DeleteObject",
-        "DeleteObjectTagging", "DeleteObjects", "GetObject", "GetObjectAcl", "GetObjectAttributes",
-        "GetObjectLegalHold", "GetObjectRetention", "GetObjectTagging", "HeadObject", "ListMultipartUploads",
-        "ListObjectVersions", "ListObjects", "ListObjectsV2", "ListParts", "PutObject", "PutObjectAcl",
-        "PutObjectLegalHold", "PutObjectRetention", "PutObjectTagging", "RestoreObject", "UploadPart",
+        "AbortMultipartUpload",
+        "CompleteMultipartUpload",
+        "CopyObject",
+        "CreateMultipartUpload",
+        "DeleteBucket",
+        "DeleteObject",
+        "DeleteObjects",
+        "GetObject",
+        "GetObjectAttributes",
+        "HeadObject",
+        "ListBuckets",
+        "ListMultipartUploads",
+        "ListObjectVersions",
+        "ListObjects",
+        "ListObjectsV2",
+        "ListParts",
+        "PutObject",
+        "UploadPart",
         "UploadPartCopy",
     }
-)  # fmt: skip
+)
+#: Works on what is stored for a logical key: its plain form, or its delta.
+STORED_OBJECT = frozenset(
+    {
+        "DeleteObjectTagging",
+        "GetObjectAcl",
+        "GetObjectLegalHold",
+        "GetObjectRetention",
+        "GetObjectTagging",
+        "PutObjectAcl",
+        "PutObjectLegalHold",
+        "PutObjectRetention",
+        "PutObjectTagging",
+        "RestoreObject",
+    }
+)
+#: The service would read or move the stored bytes, which are not the object's. Plain objects are passed through.
+REFUSED_ON_DELTAS = frozenset(
+    {
+        "GetObjectTorrent",
+        "RenameObject",
+        "SelectObjectContent",
+        "UpdateObjectEncryption",
+    }
+)
+#: Arguments by which an operation names an object.
+_NAMING = frozenset({"Key", "CopySource", "RenameSource", "Delete"})
 
-Client = TypeVar("Client", bound=type)
-Method = Callable[..., Awaitable[Any]]
 
-
-def answers_for_itself(client: Client) -> Client:
-    """A client whose errors speak of what the caller asked for, not of the calls that it took."""
-    for operation in DELTA_AWARE:
-        name = xform_name(operation)
-        if (method := getattr(client, name, None)) is not None:
-            setattr(client, name, _answering(operation, method))
-    return client
-
-
-def _answering(operation: str, method: Method) -> Method:
-    @functools.wraps(method)
-    async def call(self: Any, /, *positional: Any, **arguments: Any) -> Any:
-        try:
-            return await method(self, *positional, **arguments)
-        except ClientError as error:
-            _speak_of(error, operation, arguments)
-            raise
-
-    return call
-
-
-def _speak_of(error: ClientError, operation: str, arguments: dict[str, Any]) -> None:
-    """Name the operation, and the stored object by the name that the caller gave it."""
-    error.operation_name = operation
-    told: dict[str, Any] = dict(error.response.get("Error", {}))
-    if told.get("Code") == "403" and operation != "HeadObject":
-        told["Code"] = "AccessDenied"  # the answer to a HEAD has no room for the word
-    if "Key" in told and keys.is_reserved(told["Key"]):
-        told["Key"] = arguments.get("Key", told["Key"])
-        if "Resource" in told:
-            told["Resource"] = f"/{arguments.get('Bucket')}/{told['Key']}"
-    if "UploadId" in told:
-        told["UploadId"] = arguments.get("UploadId", told["UploadId"])
-    error.response = {**error.response, "Error": told}  # type: ignore[typeddict-item]
+def kind_of(service: ServiceModel, operation: str) -> Kind:
+    """What the client does with an operation (`PutObject`) of botocore's description of S3."""
+    if operation in DELTA_AWARE:
+        return "delta-aware"
+    if operation in STORED_OBJECT:
+        return "stored object"
+    if operation in REFUSED_ON_DELTAS:
+        return "refused on deltas"
+    shape = service.operation_model(operation).input_shape
+    return "unknown" if shape is not None and _NAMING & shape.members.keys() else "passed through"

@@ -88,6 +88,15 @@ def probe_key(space: str, name: str) -> str:
     return f"{_internal(space)}probe/{name}"
 
 
+#: Prefix of temporary copies, at the root of a bucket.
+TEMPORARY = f"{INTERNAL_FOLDER}/tmp/"  # noqa: S108, not of this machine
+
+
+def temporary_key(random: str, name: str) -> str:
+    """Key of a temporary copy. A name that is too long is cut."""
+    return f"{TEMPORARY}{random}_{name}".encode()[:LONGEST_KEY].decode(errors="ignore")
+
+
 def _internal(space: str) -> str:
     return f"{space}/{INTERNAL_FOLDER}/" if space else f"{INTERNAL_FOLDER}/"
 

@@ -137,6 +137,22 @@ def reference_metadata(source_name: str, sha256: str, now: datetime | None = Non
     )
 
 
+def temporary_metadata(key: str, now: datetime, expires: datetime) -> dict[str, str]:
+    """The user metadata of a temporary copy of a logical key."""
+    name = ascii_only(key.rpartition("/")[2])
+    fields = {
+        "expires-at": _timestamp(expires),
+        "original-key": ascii_only(key),
+        "original-filename": name,
+        "rehydrated": "true",
+        "created-at": _timestamp(now),
+    }
+    found = _prefixed(fields)
+    if not fits(found):  # percent-encoded names may be long; what is needed is the first
+        del found["dg-original-key"], found["dg-original-filename"]
+    return found
+
+
 def plain_metadata(name: str, sha256: str, size: int, now: datetime | None = None, tool: str = TOOL) -> dict[str, str]:
     """Our part of a plain object's user metadata, where its digest is known before it is sent."""
     return _prefixed(

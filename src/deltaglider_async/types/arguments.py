@@ -469,8 +469,6 @@ class DeleteObjectsArguments(TypedDict, total=False):
 class DeleteObjectTaggingArguments(TypedDict, total=False):
     """Of `delete_object_tagging`."""
 
-    Bucket: Required[str]
-    Key: Required[str]
     VersionId: str
     ExpectedBucketOwner: str
 
@@ -509,8 +507,6 @@ class GetObjectArguments(TypedDict, total=False):
 class GetObjectAclArguments(TypedDict, total=False):
     """Of `get_object_acl`."""
 
-    Bucket: Required[str]
-    Key: Required[str]
     VersionId: str
     RequestPayer: literals.RequestPayer
     ExpectedBucketOwner: str
@@ -535,8 +531,6 @@ class GetObjectAttributesArguments(TypedDict, total=False):
 class GetObjectLegalHoldArguments(TypedDict, total=False):
     """Of `get_object_legal_hold`."""
 
-    Bucket: Required[str]
-    Key: Required[str]
     VersionId: str
     RequestPayer: literals.RequestPayer
     ExpectedBucketOwner: str
@@ -545,8 +539,6 @@ class GetObjectLegalHoldArguments(TypedDict, total=False):
 class GetObjectRetentionArguments(TypedDict, total=False):
     """Of `get_object_retention`."""
 
-    Bucket: Required[str]
-    Key: Required[str]
     VersionId: str
     RequestPayer: literals.RequestPayer
     ExpectedBucketOwner: str
@@ -555,8 +547,6 @@ class GetObjectRetentionArguments(TypedDict, total=False):
 class GetObjectTaggingArguments(TypedDict, total=False):
     """Of `get_object_tagging`."""
 
-    Bucket: Required[str]
-    Key: Required[str]
     VersionId: str
     ExpectedBucketOwner: str
     RequestPayer: literals.RequestPayer
@@ -717,7 +707,6 @@ class PutObjectAclArguments(TypedDict, total=False):
 
     ACL: literals.ObjectCannedACL
     AccessControlPolicy: S3AccessControlPolicyArgument
-    Bucket: Required[str]
     ContentMD5: str
     ChecksumAlgorithm: literals.ChecksumAlgorithm
     GrantFullControl: str
@@ -725,7 +714,6 @@ class PutObjectAclArguments(TypedDict, total=False):
     GrantReadACP: str
     GrantWrite: str
     GrantWriteACP: str
-    Key: Required[str]
     RequestPayer: literals.RequestPayer
     VersionId: str
     ExpectedBucketOwner: str
@@ -734,8 +722,6 @@ class PutObjectAclArguments(TypedDict, total=False):
 class PutObjectLegalHoldArguments(TypedDict, total=False):
     """Of `put_object_legal_hold`."""
 
-    Bucket: Required[str]
-    Key: Required[str]
     LegalHold: S3ObjectLockLegalHoldArgument
     RequestPayer: literals.RequestPayer
     VersionId: str
@@ -747,8 +733,6 @@ class PutObjectLegalHoldArguments(TypedDict, total=False):
 class PutObjectRetentionArguments(TypedDict, total=False):
     """Of `put_object_retention`."""
 
-    Bucket: Required[str]
-    Key: Required[str]
     Retention: S3ObjectLockRetentionArgument
     RequestPayer: literals.RequestPayer
     VersionId: str
@@ -761,8 +745,6 @@ class PutObjectRetentionArguments(TypedDict, total=False):
 class PutObjectTaggingArguments(TypedDict, total=False):
     """Of `put_object_tagging`."""
 
-    Bucket: Required[str]
-    Key: Required[str]
     VersionId: str
     ContentMD5: str
     ChecksumAlgorithm: literals.ChecksumAlgorithm
@@ -774,8 +756,6 @@ class PutObjectTaggingArguments(TypedDict, total=False):
 class RestoreObjectArguments(TypedDict, total=False):
     """Of `restore_object`."""
 
-    Bucket: Required[str]
-    Key: Required[str]
     VersionId: str
     RestoreRequest: S3RestoreRequestArgument
     RequestPayer: literals.RequestPayer
