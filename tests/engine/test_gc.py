@@ -5,7 +5,8 @@ from __future__ import annotations
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import aclosing
-from datetime import timedelta
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
@@ -14,8 +15,10 @@ import pytest
 
 from deltaglider_async.client import DeltaGliderClient
 from deltaglider_async.engine import gc as engine_gc
+from deltaglider_async.engine.fsck import fsck
 from deltaglider_async.errors import InvalidRequestError, NotFoundError
 from deltaglider_async.session import create_client
+from deltaglider_async.store import upkeep
 from deltaglider_async.types import Finding
 from tests.engine.conftest import MakeClient, content, version
 from tests.engine.test_fsck import BASE, LATER, OTHER, Bucket, put_versions, readable
@@ -318,3 +321,104 @@ async def nothing(*_: Any, **__: Any) -> AsyncIterator[Finding]:
     found: list[Finding] = []
     for finding in found:
         yield finding
+
+
+# -- multipart uploads of callers
+
+
+async def begun(client: DeltaGliderClient, bucket: str, key: str) -> dict[str, Any]:
+    """An upload with a part; what its completion takes."""
+    upload = await client.create_multipart_upload(Bucket=bucket, Key=key)
+    at: dict[str, Any] = {"Bucket": bucket, "Key": key, "UploadId": upload["UploadId"]}
+    part = await client.upload_part(**at, PartNumber=1, Body=BASE)
+    return at | {"MultipartUpload": {"Parts": [{"PartNumber": 1, "ETag": part["ETag"]}]}}
+
+
+async def half_completed(client: DeltaGliderClient, raw: Bucket, key: str) -> dict[str, Any]:
+    """One whose completion ended after its first step."""
+    upload = await begun(client, raw.name, key)
+    (stored,) = (await raw.call("list_multipart_uploads"))["Uploads"]
+    parts = upload["MultipartUpload"]
+    await raw.call("complete_multipart_upload", Key=stored["Key"], UploadId=stored["UploadId"], MultipartUpload=parts)
+    return upload
+
+
+@pytest.fixture
+def moment() -> datetime:
+    return datetime.now(UTC)
+
+
+@pytest.mark.parametrize("days", [2, 6])
+async def test_uploads_of_callers_stay(
+    client: DeltaGliderClient, bucket: str, raw: Bucket, moment: datetime, days: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    half = await half_completed(client, raw, "a/2.zip")
+    upload = await begun(client, bucket, "a/1.zip")
+    await as_begun(monkeypatch, moment)
+    later = moment + timedelta(days=days)
+    for exclusive in (False, True):
+        async with aclosing(engine_gc.gc(client._engine, bucket, "", now=later, exclusive=exclusive)) as findings:
+            assert [finding async for finding in findings] == []
+    async with aclosing(fsck(client._engine, bucket, "", repair=True, exclusive=True, now=later)) as findings:
+        found = [finding async for finding in findings]
+    assert sorted((each.kind, each.severity, each.repaired) for each in found) == [("open-upload", "note", False)] * 2
+    for each, key in ((upload, "a/1.zip"), (half, "a/2.zip")):
+        await client.complete_multipart_upload(**each)
+        async with (await client.get_object(Bucket=bucket, Key=key))["Body"] as body:
+            assert await body.read() == BASE
+
+
+async def as_begun(monkeypatch: pytest.MonkeyPatch, moment: datetime) -> None:
+    """moto says of every upload that it was begun in 2010."""
+    uploads = upkeep.uploads
+
+    async def told(*given: Any) -> AsyncIterator[upkeep.Upload]:
+        async for upload in uploads(*given):
+            yield replace(upload, initiated=moment)
+
+    monkeypatch.setattr(upkeep, "uploads", told)
+
+
+async def test_forgotten_uploads_go_after_a_week_where_nobody_writes(
+    client: DeltaGliderClient, bucket: str, raw: Bucket, moment: datetime
+) -> None:
+    await half_completed(client, raw, "a/2.zip")
+    await begun(client, bucket, "a/1.zip")
+    week = moment + timedelta(days=7, hours=1)
+
+    async def run(**options: Any) -> list[Finding]:
+        async with aclosing(engine_gc.gc(client._engine, bucket, "", now=week, **options)) as findings:
+            return [finding async for finding in findings]
+
+    assert await run() == []
+    assert await run(exclusive=True, older_than=timedelta(days=8)) == []
+    found = await run(exclusive=True, dry_run=True)
+    assert [(each.kind, each.severity, each.repaired) for each in found] == [("unfinished-upload", "waste", False)] * 2
+    assert kinds(await run(exclusive=True)) == ["unfinished-upload"] * 2
+    assert await raw.everything() == {}
+    assert (await raw.call("list_multipart_uploads")).get("Uploads", []) == []
+
+
+async def test_what_a_completion_left_goes_when_its_object_is_old(
+    client: DeltaGliderClient, bucket: str, raw: Bucket, moment: datetime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upload = await begun(client, bucket, "a/1.zip")
+    store = client._engine.store
+
+    async def failing(*_: Any, **__: Any) -> None:
+        raise ZeroDivisionError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "delete", failing)
+        with pytest.raises(ZeroDivisionError):
+            await client.complete_multipart_upload(**upload)
+    (left,) = [key for key in await raw.everything() if "/multipart/" in key]
+
+    async def run(age: timedelta) -> list[tuple[str, str]]:
+        async with aclosing(engine_gc.gc(client._engine, bucket, "", now=moment + age)) as findings:
+            return [(finding.kind, finding.key) async for finding in findings if finding.repaired]
+
+    assert await run(timedelta(hours=20)) == []
+    assert await run(timedelta(hours=25)) == [("unfinished-upload", left)]
+    assert sorted(await raw.everything()) == ["a/1.zip.delta", "a/reference.bin"]
+    assert (await client.complete_multipart_upload(**upload))["DeltaGliderInfo"]["OriginalSize"] == len(BASE)

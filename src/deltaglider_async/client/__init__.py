@@ -8,6 +8,7 @@ from deltaglider_async.client.answers import answers_for_itself
 from deltaglider_async.client.buckets import Buckets
 from deltaglider_async.client.deletes import Deletes
 from deltaglider_async.client.listings import Listings
+from deltaglider_async.client.multipart import Multipart
 from deltaglider_async.client.operations import kind_of
 from deltaglider_async.client.original import Original
 from deltaglider_async.client.pages import Pages
@@ -36,6 +37,7 @@ class DeltaGliderClient(  # type: ignore[misc]
     Properties,
     Presigning,
     Buckets,
+    Multipart,
     Transfers,
     Original,
     Statistics,

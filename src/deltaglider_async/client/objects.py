@@ -64,7 +64,7 @@ class Objects(ClientBase):
             await client.put_object(Bucket="releases", Key="app/app-1.2.zip", Body=Path("app-1.2.zip"))
         """
         result = await self._put(Bucket, Key, Body, Metadata, ContentLength, arguments, max_ratio, use_delta, progress)
-        return cast("PutObjectResponse", {**result.response, "DeltaGliderInfo": _info(result)})
+        return cast("PutObjectResponse", {**result.response, "DeltaGliderInfo": told(result)})
 
     async def copy_object(
         self,
@@ -106,7 +106,7 @@ class Objects(ClientBase):
             progress=progress,
         )
         result = await copy.copy(self._engine, request)
-        return cast("CopyObjectResponse", {**result.response, "DeltaGliderInfo": _info(result)})
+        return cast("CopyObjectResponse", {**result.response, "DeltaGliderInfo": told(result)})
 
     async def _put(
         self,
@@ -174,7 +174,7 @@ _STORED_AS = {
 }
 
 
-def _info(result: put.PutResult) -> Response:
+def told(result: put.PutResult) -> Response:
     """The `DeltaGliderInfo` of what was written."""
     return {
         "OriginalSize": result.original_size,

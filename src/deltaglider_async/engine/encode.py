@@ -34,6 +34,13 @@ class PutRequest:
     use_delta: bool | None = None
     """None: the name decides. False: plain. True: a delta candidate whatever its name."""
     progress: Progress = field(default=lambda phase, position: None)
+    put_id: str = ""
+    """Kept in the metadata of what is written, so that whoever gave it knows it again."""
+
+    @property
+    def kept_metadata(self) -> dict[str, str]:
+        """The user's metadata, and the id of the put where it has one."""
+        return {**self.metadata, **({meta.PUT_ID: self.put_id} if self.put_id else {})}
 
     @property
     def name(self) -> str:
@@ -104,10 +111,10 @@ async def encode(
         delta_cmd=" ".join(("xdelta3 -e -D", *xdelta.level(lease.size), "-s reference.bin")),
         note=note,
     ).encode(tool=engine.tool)
-    if not meta.fits(metadata | dict(request.metadata)):
+    if not meta.fits(metadata | request.kept_metadata):
         return Refused(f"metadata of a delta and the user's together exceed {meta.LARGEST_METADATA:,} bytes")
     check_announced(request, sha256)
-    return Delta(spool, metadata | dict(request.metadata), sent.size, sha256)
+    return Delta(spool, metadata | request.kept_metadata, sent.size, sha256)
 
 
 def check_announced(request: PutRequest, sha256: str) -> None:

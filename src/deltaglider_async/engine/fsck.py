@@ -76,6 +76,7 @@ async def fsck(
         act=repair and may_remove,
         advice=_REMOVE if not repair or may_remove else _BLIND,
         notes=True,
+        exclusive=exclusive,
     )
     check = Check(engine, bucket, access, sweep, repair=repair)
     reading = Reading(engine, bucket, access)

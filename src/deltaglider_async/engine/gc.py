@@ -9,6 +9,10 @@ Clients of this protocol may be at work meanwhile. What keeps them safe:
 * An entry of the trash is listed first; then the deltas of its deltaspace are asked which reference they need. If one
   of them misses that one, the entry is restored, and stays for the next time. Else that one entry is removed: it
   belongs to one drop, which is over.
+* A caller's multipart upload is the caller's, for as long as it takes. Its temporary object goes when it has been the
+  object of its key for a day. Else it goes, as the unfinished upload does, only where nothing was heard of it for a
+  week and nobody writes now (`exclusive`): the object of an upload may count as old as the upload, so its age does not
+  tell whether a completion is under way.
 
 Where the service deletes whether `IfMatch` holds or not, only somebody who knows that nobody else writes may do this.
 """
@@ -44,6 +48,8 @@ from deltaglider_async.store.s3 import LARGEST_SINGLE_PUT
 from deltaglider_async.types import Finding
 
 DAY = timedelta(days=1)
+#: How long nothing is heard of a caller's multipart upload that is given up.
+WEEK = timedelta(days=7)
 #: Deltaspaces, or objects, that are cleaned at once.
 CLEANED_AT_ONCE = 8
 #: Deltaspaces whose findings are put into order together.
@@ -81,7 +87,7 @@ async def gc(
     conditional = dry_run or await can_delete_safely(engine, bucket, prefix, access)
     if not conditional and not exclusive:
         raise InvalidRequestError(f"cannot clean {where(bucket, prefix)}: {_BLIND} Nothing was removed.")
-    sweep = Sweep(engine, bucket, access, older_than, conditional=conditional, act=not dry_run)
+    sweep = Sweep(engine, bucket, access, older_than, conditional=conditional, act=not dry_run, exclusive=exclusive)
     spaces = Spaces()
     pending: list[Space] = []
     #: Digests of references that deltas of folders without one need. Other tools may have moved those deltas.
@@ -170,6 +176,8 @@ class Sweep:
     older_than: timedelta
     conditional: bool
     act: bool
+    exclusive: bool = False
+    """It is promised that nobody else writes now."""
     now: datetime = field(default=datetime.min.replace(tzinfo=UTC))
     advice: str = ""
     """For what was not removed."""
@@ -178,6 +186,10 @@ class Sweep:
 
     async def alone(self, stored: Stored) -> AsyncIterator[Finding]:
         """What can be told of an object by itself: leftover deltas, temporary objects, probes."""
+        if stored.role == "upload":
+            if (finding := await self._completed(stored)) is not None:
+                yield finding
+            return
         if not self._old(stored.modified):
             return
         if stored.role == "delta" and stored.hidden:
@@ -267,7 +279,10 @@ class Sweep:
                 async for upload in unfinished:
                     if not keys.is_reserved(upload.key):
                         continue
-                    if self._old(upload.initiated):
+                    if keys.multipart_target(upload.key) is not None:
+                        if (finding := await self._open(upload)) is not None:
+                            yield finding
+                    elif self._old(upload.initiated):
                         if self.act:
                             await upkeep.abort(self.engine.store, self.bucket, upload, self.access)
                         yield Finding(
@@ -287,6 +302,47 @@ class Sweep:
             if self.notes:
                 detail = f"unfinished multipart uploads could not be listed: {error}"
                 yield Finding("unchecked", "note", self.bucket, "", detail)
+
+    async def _completed(self, stored: Stored) -> Finding | None:
+        """The object of a caller's upload whose completion is under way, or has ended early."""
+        target = keys.multipart_target(stored.key)
+        assert target is not None
+        key, put_id = target
+        for each in (key, keys.delta_key(key)):
+            head = await self.engine.store.head(self.bucket, each, self.access) if keys.fits(each) else None
+            if head is not None and meta.field(head.get("Metadata", {}), "put-id") == put_id:
+                if not self._old(head["LastModified"]):
+                    break
+                what = f"the parts of an upload that has become {where(self.bucket, each)}"
+                return await self._remove(stored, what, unconditionally=True)
+        detail = f"the parts of an upload of {where(self.bucket, key)} whose completion is under way, or ended early"
+        if self._given_up(stored.modified):
+            return await self._remove(stored, detail, unconditionally=True)
+        return self._caller(stored.key, detail) if self.notes else None
+
+    async def _open(self, upload: upkeep.Upload) -> Finding | None:
+        """A caller's upload that is neither completed nor aborted."""
+        target = keys.multipart_target(upload.key)
+        assert target is not None
+        detail = f"an upload of {where(self.bucket, target[0])}, begun on {upload.initiated:%Y-%m-%d %H:%M} UTC"
+        if not self._given_up(upload.initiated):
+            return self._caller(upload.key, detail) if self.notes else None
+        heard = await upkeep.last_part(self.engine.store, self.bucket, upload, self.access)
+        if not self._given_up(heard):
+            return self._caller(upload.key, detail) if self.notes else None
+        if self.act:
+            await upkeep.abort(self.engine.store, self.bucket, upload, self.access)
+        detail += f", of which nothing was heard since {heard:%Y-%m-%d %H:%M} UTC"
+        return Finding(
+            "unfinished-upload", "waste", self.bucket, upload.key, detail, "" if self.act else self.advice,
+            repaired=self.act,
+        )  # fmt: skip
+
+    def _given_up(self, heard: datetime) -> bool:
+        return self.exclusive and self.now - heard >= max(self.older_than, WEEK)
+
+    def _caller(self, key: str, detail: str) -> Finding:
+        return Finding("open-upload", "note", self.bucket, key, detail, "It is its caller's, to complete or to abort.")
 
     def _old(self, modified: datetime) -> bool:
         return self.now - modified >= self.older_than
@@ -353,6 +409,7 @@ class Sweep:
             "trash": "old-trash",
             "temporary": "expired-temporary",
             "probe": "old-probe",
+            "upload": "unfinished-upload",
         }
         return Finding(
             kinds[stored.role],  # type: ignore[arg-type]

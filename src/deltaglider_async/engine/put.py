@@ -92,9 +92,9 @@ class PutResult:
 async def put(engine: Engine, request: PutRequest) -> PutResult:
     """Store an object. Raises what is in `errors`; the bucket then is as it was before."""
     keys.check_writable(request.bucket, request.key)
-    for condition in _CONDITIONS:
+    for condition in CONDITIONS:
         if request.arguments.get(condition) is not None:
-            await _require(engine, request, condition)
+            await require(engine, request, condition)
     meta.check_user_metadata(request.metadata)
     source = await settle(request.source, _IN_MEMORY)
     request = replace(request, source=source)
@@ -109,10 +109,10 @@ async def put(engine: Engine, request: PutRequest) -> PutResult:
         return await _put_candidate(engine, request)
 
 
-_CONDITIONS: tuple[Condition, ...] = ("IfNoneMatch", "IfMatch")
+CONDITIONS: tuple[Condition, ...] = ("IfNoneMatch", "IfMatch")
 
 
-async def _require(engine: Engine, request: PutRequest, condition: Condition) -> None:
+async def require(engine: Engine, request: PutRequest, condition: Condition) -> None:
     """Raise where the caller's condition would be ignored by the endpoint."""
     # A body of unknown size may be sent either way.
     sizes = (0, LARGEST_SINGLE_PUT + 1) if request.source.size is None else (request.source.size,)
@@ -436,7 +436,7 @@ async def _put_plain(engine: Engine, request: PutRequest, refused: Refused) -> P
             f"cannot put {where(bucket, key)}: {unchecked[0]} cannot be checked for a body that is sent in parts. "
             "Give ChecksumSHA256."
         )
-    metadata = dict(request.metadata)
+    metadata = request.kept_metadata
     if source.rereadable and source.sha256 is None:
         digest = await digest_of(source)
         sha256, size = await digest.hexdigest(), digest.size

@@ -21,7 +21,7 @@ from deltaglider_async.engine.parallel import for_each
 from deltaglider_async.format import keys
 from deltaglider_async.format import metadata as meta
 
-Role = Literal["plain", "delta", "reference", "trash", "temporary", "probe", "statistics", "internal"]
+Role = Literal["plain", "delta", "reference", "trash", "temporary", "probe", "statistics", "upload", "internal"]
 
 #: How many keys of objects that suffer from the same thing are remembered.
 MOST_NAMED = 100
@@ -58,6 +58,8 @@ def role(key: str) -> Role:
         return "trash"
     if key == keys.SIZES_KEY or _STATISTICS.fullmatch(key):
         return "statistics"
+    if keys.multipart_target(key) is not None:
+        return "upload"
     return "temporary" if inside.startswith("tmp/") else "probe" if inside.startswith("probe/") else "internal"
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from deltaglider_async.errors import InvalidRequestError
 
 REFERENCE_NAME = "reference.bin"
@@ -12,6 +14,8 @@ INTERNAL_FOLDER = ".deltaglider"
 SIZES_KEY = f"{INTERNAL_FOLDER}/sizes.v1"
 #: S3's limit for a key, in bytes of UTF-8.
 LONGEST_KEY = 1024
+
+_MULTIPART = re.compile(rf"((?:.*/)?)\{INTERNAL_FOLDER}/multipart/([0-9a-f]{{32}})/([^/]+)", re.DOTALL)
 
 
 def parse_url(url: str) -> tuple[str, str]:
@@ -95,6 +99,27 @@ TEMPORARY = f"{INTERNAL_FOLDER}/tmp/"  # noqa: S108, not of this machine
 def temporary_key(random: str, name: str) -> str:
     """Key of a temporary copy. A name that is too long is cut."""
     return f"{TEMPORARY}{random}_{name}".encode()[:LONGEST_KEY].decode(errors="ignore")
+
+
+def multipart_folder(key: str) -> str:
+    """Prefix of the temporary keys of uploads to this key and its neighbours.
+
+    It goes by the text before the last `/`, not by deltaspace: `/app.zip` and `app.zip` share that.
+    """
+    return f"{key[: key.rfind('/') + 1]}{INTERNAL_FOLDER}/multipart/"
+
+
+def multipart_key(key: str, name: str) -> str:
+    """Temporary key of a multipart upload to a logical key. `name` is random, 32 hex digits: each has its own."""
+    return f"{multipart_folder(key)}{name}/{key[key.rfind('/') + 1 :]}"
+
+
+def multipart_target(stored: str) -> tuple[str, str] | None:
+    """The logical key and the random name of a temporary key; None if it is none."""
+    match = _MULTIPART.fullmatch(stored)
+    if match is None or is_reserved(match[1] + match[3]):
+        return None
+    return match[1] + match[3], match[2]
 
 
 def _internal(space: str) -> str:

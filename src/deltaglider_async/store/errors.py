@@ -81,10 +81,15 @@ def code_of(error: BaseException) -> str:
     return str(error.response.get("Error", {}).get("Code", "")) if isinstance(error, ClientError) else ""
 
 
-def service_error(code: str, status: int, operation: str, message: str) -> Exception:
-    """What S3 would answer, for something about a logical key that the engine found out itself."""
+def service_error(
+    code: str, status: int, operation: str, message: str, kind: type[ClientError] = ClientError
+) -> Exception:
+    """What S3 would answer, for something about a logical key that the engine found out itself.
+
+    `kind` is botocore's class for the code, where it has one.
+    """
     answer: Any = {"Error": {"Code": code, "Message": message}, "ResponseMetadata": {"HTTPStatusCode": status}}
-    error = ClientError(answer, operation)
+    error = kind(answer, operation)
     return _both(_kind(error), error, message)
 
 

@@ -166,7 +166,7 @@ class Store:
             first = await anext(parts, b"")
             second = await anext(parts, None) if first else None
             needed = second is not None or any(arguments.get(name) is not None for name in _CONDITIONS)
-            identity = _identity(metadata) if needed else ""
+            identity = metadata.get(meta.PUT_ID) or (_identity(metadata) if needed else "")
             identified = {**metadata, meta.PUT_ID: identity} if identity else dict(metadata)
             arguments = {**arguments, "Bucket": bucket, "Key": key, "Metadata": identified}
             with translated("put", f"s3://{bucket}/{key}"):
@@ -246,11 +246,12 @@ class Store:
             except ClientError as error:
                 completed = await self._written_already(error, arguments, identity)
         except BaseException:
-            await to_its_end(self._abort(arguments, creating))
+            await to_its_end(self.abort(arguments, creating))
             raise
         return completed
 
-    async def _abort(self, arguments: Response, creating: asyncio.Future[Response]) -> None:
+    async def abort(self, arguments: Response, creating: asyncio.Future[Response]) -> None:
+        """Abort an upload whose creation may still be under way, and whose failure is not the error to raise."""
         try:
             with anyio.move_on_after(_ABORT_SECONDS):
                 await asyncio.wait((creating,))

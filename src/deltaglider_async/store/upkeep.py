@@ -87,6 +87,18 @@ async def abort(store: Store, bucket: str, upload: Upload, arguments: Arguments 
             raise
 
 
+async def last_part(store: Store, bucket: str, upload: Upload, arguments: Arguments = NONE) -> Any:
+    """When the last part of an upload came, or when it was begun. Raises `Unknown`."""
+    target = {**arguments, "Bucket": bucket, "Key": upload.key, "UploadId": upload.upload_id}
+    latest, marker = upload.initiated, Response()
+    while True:
+        answer = await _ask(store, "ListParts", {**target, **marker}, missing="NoSuchUpload")
+        latest = max([latest, *(part["LastModified"] for part in answer.get("Parts", ()))])
+        if not answer.get("IsTruncated") or not answer.get("NextPartNumberMarker"):
+            return latest
+        marker = {"PartNumberMarker": answer["NextPartNumberMarker"]}
+
+
 async def rewrite(store: Store, bucket: str, key: str, head: Response, arguments: Arguments = NONE) -> None:
     """Copy an object onto itself, if it is still what `head` says, so that its age begins anew.
 

@@ -71,6 +71,10 @@ class Spool:
         while view:
             view = view[file.write(view) :]
 
+    def read_at(self, position: int, size: int) -> bytes:
+        """Up to `size` bytes of the file, which is there if nothing may be kept in memory. Blocks: for threads."""
+        return os.pread(self._file.fileno(), size, position) if self._file is not None else b""
+
     async def chunks(self) -> Chunks:
         """Everything written so far, from the start."""
         if self._file is None:

@@ -5,9 +5,9 @@ Written by tools/s3_types.py; change that.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, NotRequired, Required, TypedDict
+from typing import NotRequired, Required, TypedDict
 
 from deltaglider_async.types import literals
 
@@ -310,9 +310,6 @@ class S3RestoreRequestArgument(TypedDict):
 class AbortMultipartUploadArguments(TypedDict, total=False):
     """Of `abort_multipart_upload`."""
 
-    Bucket: Required[str]
-    Key: Required[str]
-    UploadId: Required[str]
     RequestPayer: literals.RequestPayer
     ExpectedBucketOwner: str
     IfMatchInitiatedTime: datetime | str
@@ -321,10 +318,7 @@ class AbortMultipartUploadArguments(TypedDict, total=False):
 class CompleteMultipartUploadArguments(TypedDict, total=False):
     """Of `complete_multipart_upload`."""
 
-    Bucket: Required[str]
-    Key: Required[str]
     MultipartUpload: S3CompletedMultipartUploadArgument
-    UploadId: Required[str]
     ChecksumCRC32: str
     ChecksumCRC32C: str
     ChecksumCRC64NVME: str
@@ -403,7 +397,6 @@ class CreateMultipartUploadArguments(TypedDict, total=False):
     """Of `create_multipart_upload`."""
 
     ACL: literals.ObjectCannedACL
-    Bucket: Required[str]
     CacheControl: str
     ContentDisposition: str
     ContentEncoding: str
@@ -414,8 +407,6 @@ class CreateMultipartUploadArguments(TypedDict, total=False):
     GrantRead: str
     GrantReadACP: str
     GrantWriteACP: str
-    Key: Required[str]
-    Metadata: Mapping[str, str]
     ServerSideEncryption: literals.ServerSideEncryption
     StorageClass: literals.StorageClass
     WebsiteRedirectLocation: str
@@ -594,13 +585,6 @@ class ListBucketsArguments(TypedDict, total=False):
 class ListMultipartUploadsArguments(TypedDict, total=False):
     """Of `list_multipart_uploads`."""
 
-    Bucket: Required[str]
-    Delimiter: str
-    EncodingType: literals.EncodingType
-    KeyMarker: str
-    MaxUploads: int
-    Prefix: str
-    UploadIdMarker: str
     ExpectedBucketOwner: str
     RequestPayer: literals.RequestPayer
 
@@ -633,11 +617,8 @@ class ListObjectVersionsArguments(TypedDict, total=False):
 class ListPartsArguments(TypedDict, total=False):
     """Of `list_parts`."""
 
-    Bucket: Required[str]
-    Key: Required[str]
     MaxParts: int
     PartNumberMarker: int
-    UploadId: Required[str]
     RequestPayer: literals.RequestPayer
     ExpectedBucketOwner: str
     SSECustomerAlgorithm: str
@@ -766,9 +747,6 @@ class RestoreObjectArguments(TypedDict, total=False):
 class UploadPartArguments(TypedDict, total=False):
     """Of `upload_part`."""
 
-    Body: Any
-    Bucket: Required[str]
-    ContentLength: int
     ContentMD5: str
     ChecksumAlgorithm: literals.ChecksumAlgorithm
     ChecksumCRC32: str
@@ -776,9 +754,6 @@ class UploadPartArguments(TypedDict, total=False):
     ChecksumCRC64NVME: str
     ChecksumSHA1: str
     ChecksumSHA256: str
-    Key: Required[str]
-    PartNumber: Required[int]
-    UploadId: Required[str]
     SSECustomerAlgorithm: str
     SSECustomerKey: str | bytes
     SSECustomerKeyMD5: str
@@ -789,16 +764,11 @@ class UploadPartArguments(TypedDict, total=False):
 class UploadPartCopyArguments(TypedDict, total=False):
     """Of `upload_part_copy`."""
 
-    Bucket: Required[str]
-    CopySource: Required[str | Mapping[str, Any]]
     CopySourceIfMatch: str
     CopySourceIfModifiedSince: datetime | str
     CopySourceIfNoneMatch: str
     CopySourceIfUnmodifiedSince: datetime | str
     CopySourceRange: str
-    Key: Required[str]
-    PartNumber: Required[int]
-    UploadId: Required[str]
     SSECustomerAlgorithm: str
     SSECustomerKey: str | bytes
     SSECustomerKeyMD5: str

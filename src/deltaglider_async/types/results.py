@@ -36,6 +36,7 @@ FindingKind = Literal[
     # notes
     "recent-trash",
     "recent-upload",
+    "open-upload",
     "reference-elsewhere",
     "foreign-delta",
     "foreign-reference",
