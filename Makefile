@@ -13,7 +13,7 @@ WORKERS = auto
 PARALLEL = -n $(WORKERS) --dist loadgroup
 
 .DEFAULT_GOAL = help
-.PHONY: help setup xdelta3 archivers servers demo test lint pytest format docs proofs torture fuzz test-lowest lock clean
+.PHONY: help setup xdelta3 archivers servers aws demo test lint pytest format docs proofs torture fuzz test-lowest lock clean
 
 help: ## what can be made
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name text; do \
@@ -34,6 +34,9 @@ archivers:
 servers:
 	@tools/bootstrap.sh servers
 
+aws:
+	@tools/bootstrap.sh aws
+
 demo: setup ## the main job, end to end, on a local S3 server
 	@$(BIN)/dg demo --folder $(DEMO_FOLDER)
 
@@ -46,7 +49,7 @@ lint: $(STAMP) ## style, types, and the direction of imports
 	$(BIN)/lint-imports
 	$(BIN)/python tools/s3_types.py --check
 
-pytest: setup archivers servers ## the tests alone
+pytest: setup archivers servers aws ## the tests alone
 	$(BIN)/python -m pytest $(PARALLEL) $(PYTEST)
 
 proofs: setup archivers servers ## the long forms of the tests
@@ -65,7 +68,7 @@ format: $(STAMP) ## put the code into its form
 docs: $(STAMP) ## docs/sdk.md, from the docstrings
 	$(BIN)/python tools/sdk_page.py
 
-test-lowest: $(STAMP) xdelta3 archivers servers ## the tests, on the oldest dependencies that pyproject.toml allows
+test-lowest: $(STAMP) xdelta3 archivers servers aws ## the tests, on the oldest dependencies that pyproject.toml allows
 	@tools/versions.sh lowest $(LOWEST)
 	$(LOWEST)/bin/python -m pytest $(PARALLEL) $(PYTEST)
 
@@ -73,5 +76,5 @@ lock: $(STAMP) ## newer versions into requirements-dev.lock
 	@tools/versions.sh lock
 
 clean: ## remove everything that was made here
-	rm -rf .venv .servers $(LOWEST) $(DEMO_FOLDER) build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .venv-aws .servers $(LOWEST) $(DEMO_FOLDER) build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +

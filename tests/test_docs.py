@@ -287,7 +287,7 @@ def test_every_command_and_option_is_described_and_none_is_invented() -> None:
         for command in commands.values()
         for parameter in command.params
         if parameter.param_type_name == "option"
-        for option in parameter.opts
+        for option in (*parameter.opts, *parameter.secondary_opts)
     } | {"--help"}
     prose = re.sub(r"```.*?```", "", text, flags=re.S)
     assert set(re.findall(r"(?<![\w-])--?[a-z][a-z0-9-]*\b(?=[`= ])", prose)) == options

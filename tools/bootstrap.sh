@@ -4,6 +4,7 @@
 #   tools/bootstrap.sh xdelta3   the xdelta3 program, from the system's packages
 #   tools/bootstrap.sh archivers bzip2 and xz, for the tests
 #   tools/bootstrap.sh servers   S3 servers for the tests, built with Go into .servers, where Go is installed
+#   tools/bootstrap.sh aws       the AWS CLI in .venv-aws, for the tests
 #   tools/bootstrap.sh venv      .venv with the locked dependencies and this project (editable)
 #
 # System packages are installed as root or with `sudo -n`, never with a question. Where that is not
@@ -148,10 +149,24 @@ make_venv() {
     printf '%s\n' "$wanted" >"$stamp"
 }
 
+# What our command line is compared with. In an environment of its own: it wants another botocore.
+AWS=awscli==1.46.3
+make_aws() {
+    if [ -x .venv-aws/bin/python ] && [ "$(cat .venv-aws/.installed 2>/dev/null)" = "$AWS" ]; then
+        return
+    fi
+    say "installing $AWS into .venv-aws"
+    "$(find_python)" -m venv --clear .venv-aws
+    env PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore \
+        .venv-aws/bin/python -m pip install --no-input -q "$AWS" </dev/null
+    printf '%s\n' "$AWS" >.venv-aws/.installed
+}
+
 case "${1:-}" in
     xdelta3) install_xdelta3 ;;
     archivers) install_archivers ;;
     servers) build_servers ;;
+    aws) make_aws ;;
     venv) make_venv ;;
-    *) die "usage: tools/bootstrap.sh xdelta3 | archivers | servers | venv" ;;
+    *) die "usage: tools/bootstrap.sh xdelta3 | archivers | servers | aws | venv" ;;
 esac

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import aclosing
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,15 +13,18 @@ from typing import TYPE_CHECKING, Any, cast
 import anyio
 import pytest
 
-from deltaglider_async.bulk.actions import Action, Copy, Delete, Download, Options, Refusal, Upload
-from deltaglider_async.bulk.events import Advanced, Event, Failed, Finished, Planned, Skipped, Started
+from deltaglider_async.bulk.actions import Action, Copy, Delete, Download, Options, Refusal, Upload, Verify
+from deltaglider_async.bulk.events import Advanced, Event, Failed, Finished, Planned, Skipped, Started, Summary
 from deltaglider_async.bulk.schedule import Limits
 from deltaglider_async.bulk.transfer import transfer
-from deltaglider_async.errors import StorageIOError
+from deltaglider_async.errors import IntegrityMismatchError, SourceChangedError, StorageIOError
 from deltaglider_async.format.candidates import DEFAULT_POLICY
 from deltaglider_async.session import create_client
+from deltaglider_async.types import Progress
 
 if TYPE_CHECKING:
+    from types_boto3_s3 import S3Client
+
     from deltaglider_async.client import DeltaGliderClient
 
 
@@ -322,3 +326,122 @@ async def test_a_download_replaces_a_link_and_does_not_follow_it(s3_endpoint: st
     for name in ("file", "new"):
         assert not (root / name).is_symlink()
         assert (root / name).read_bytes() == b"content of " + name.encode()
+
+
+MOVED = Options(move=True)
+
+
+async def test_a_move_removes_the_source_when_the_copy_is_complete(
+    client: DeltaGliderClient, bucket: str, tmp_path: Path
+) -> None:
+    base = os.urandom(30_000)
+    for name in ("1.zip", "2.zip", "3.txt"):
+        (tmp_path / name).write_bytes(base + name.encode())
+        (*_, finished) = await events(client, [Upload(tmp_path / name, bucket, f"a/{name}", None, MOVED)])
+        assert isinstance(finished, Finished)
+        (*_, finished) = await events(client, [Copy(bucket, f"a/{name}", bucket, f"b/{name}", None, MOVED)])
+        assert isinstance(finished, Finished)
+        assert not (tmp_path / name).exists()
+    for name in ("1.zip", "2.zip", "3.txt"):
+        place = tmp_path / "out" / name
+        (*_, finished) = await events(client, [Download(bucket, f"b/{name}", place, None, None, None, MOVED)])
+        assert isinstance(finished, Finished)
+        assert place.read_bytes() == base + name.encode()
+    assert not (await client.list_objects_v2(Bucket=bucket)).get("Contents")
+
+
+class Meddler:
+    """The client, and somebody who writes a source again right after it was read."""
+
+    def __init__(self, client: DeltaGliderClient, meddle: Callable[[], Awaitable[object]]) -> None:
+        self._client = client
+        self._meddle = meddle
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._client, name)
+
+    async def put_object(self, **arguments: Any) -> Any:
+        answer = await self._client.put_object(**arguments)
+        await self._meddle()
+        return answer
+
+    async def delete_object(self, **arguments: Any) -> Any:
+        await self._meddle()
+        return await self._client.delete_object(**arguments)
+
+
+async def test_a_file_that_is_written_while_it_is_moved_stays(
+    client: DeltaGliderClient, bucket: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "a.zip"
+    path.write_bytes(b"before")
+
+    async def meddle() -> None:
+        await asyncio.to_thread(path.write_bytes, b"after it")
+
+    (*_, failed) = await events(Meddler(client, meddle), [Upload(path, bucket, "a.zip", None, MOVED)])
+    assert isinstance(failed, Failed)
+    assert isinstance(failed.error, SourceChangedError)
+    assert path.read_bytes() == b"after it"
+
+
+@pytest.mark.parametrize("key", ["a/1.zip", "a/1.txt"])
+async def test_an_object_that_is_written_while_it_is_moved_stays(
+    client: DeltaGliderClient, bucket: str, tmp_path: Path, key: str
+) -> None:
+    async def meddle() -> None:
+        await client.put_object(Bucket=bucket, Key=key, Body=b"after it")
+
+    moves: list[Action] = [
+        Download(bucket, key, tmp_path / "out", None, None, None, MOVED), Copy(bucket, key, bucket, "b", None, MOVED),
+    ]  # fmt: skip
+    for action in moves:
+        await client.put_object(Bucket=bucket, Key=key, Body=b"before")
+        (*_, failed) = await events(Meddler(client, meddle), [action])
+        assert isinstance(failed, Failed)
+        assert isinstance(failed.error, SourceChangedError)
+        answer = await client.get_object(Bucket=bucket, Key=key)
+        async with answer["Body"] as body:
+            assert await body.read() == b"after it"
+    assert (tmp_path / "out").read_bytes() == b"before"
+
+
+async def test_an_object_that_is_damaged_fails_its_check(client: DeltaGliderClient, bucket: str, s3: S3Client) -> None:
+    await client.put_object(Bucket=bucket, Key="good", Body=b"good")
+    await client.put_object(Bucket=bucket, Key="bad", Body=b"bad")
+    metadata = await asyncio.to_thread(lambda: s3.head_object(Bucket=bucket, Key="bad")["Metadata"])
+    await asyncio.to_thread(lambda: s3.put_object(Bucket=bucket, Key="bad", Body=b"BAD", Metadata=metadata))
+    happened = await events(client, [Verify(bucket, "good"), Verify(bucket, "bad")])
+    assert [event.action for event in happened if isinstance(event, Finished)] == [Verify(bucket, "good")]
+    (failed,) = (event for event in happened if isinstance(event, Failed))
+    assert isinstance(failed.error, IntegrityMismatchError)
+
+
+async def test_what_is_done_for_an_action_can_be_replaced(tmp_path: Path) -> None:
+    seen: list[Action] = []
+
+    async def perform(action: Action, progress: Progress) -> Summary:
+        seen.append(action)
+        progress("sending", 3)
+        return Summary(3, 1)
+
+    client = cast("DeltaGliderClient", Instant())
+    async with aclosing(transfer(client, plan([put("a", 3), put("b", 3)]), perform=perform)) as happening:
+        finished = [event async for event in happening if isinstance(event, Finished)]
+    assert [event.action for event in finished] == seen == [put("a", 3), put("b", 3)]
+
+
+async def test_copies_read_from_another_service(client: DeltaGliderClient, bucket: str) -> None:
+    async with create_client(endpoint_url=client.meta.endpoint_url) as elsewhere:
+        base = os.urandom(30_000)
+        for number in range(2):
+            await elsewhere.put_object(
+                Bucket=bucket, Key=f"a/{number}.zip", Body=base, ContentType="x/y", Metadata={"owner": "me"}
+            )
+        copies = [Copy(bucket, f"a/{number}.zip", bucket, f"b/{number}.zip") for number in range(2)]
+        async with aclosing(transfer(client, plan(copies), source=elsewhere)) as happening:
+            assert not [event async for event in happening if isinstance(event, Failed)]
+    answer = await client.get_object(Bucket=bucket, Key="b/1.zip")
+    async with answer["Body"] as body:
+        assert await body.read() == base
+    assert (answer["ContentType"], answer["Metadata"]) == ("x/y", {"owner": "me"})

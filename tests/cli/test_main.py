@@ -8,7 +8,7 @@ from tests.cli.conftest import DG
 
 from deltaglider_async import __version__
 
-COMMANDS = ["cp", "ls", "rm", "stats", "verify"]
+COMMANDS = ["cp", "mv", "sync", "ls", "rm", "stats", "verify"]
 
 
 def test_version_prints_name_and_version() -> None:
@@ -61,6 +61,18 @@ def test_every_command_is_listed_with_what_it_does() -> None:
         ["cp", "-r", "s3://bucket/p", "s3://bucket/p/q"],
         ["cp", "--max-ratio", "2", "a", "s3://bucket/a"],
         ["cp", "--concurrency", "0", "a", "s3://bucket/a"],
+        ["cp", "--metadata", "a", "x", "s3://bucket/a"],
+        ["cp", "--metadata", '{"a": 1}', "x", "s3://bucket/a"],
+        ["cp", "--grants", "own=me", "x", "s3://bucket/a"],
+        ["cp", "--acl", "mine", "x", "s3://bucket/a"],
+        ["cp", "--max-bandwidth", "fast", "x", "s3://bucket/a"],
+        ["cp", "--max-bandwidth", "0", "x", "s3://bucket/a"],
+        ["mv", "-", "s3://bucket/a"],
+        ["mv", "s3://bucket/a", "s3://bucket/a"],
+        ["mv", "a", "b"],
+        ["sync", "a", "b"],
+        ["sync", "-", "s3://bucket/a"],
+        ["sync", "s3://bucket/a", "s3://bucket/a/b"],
         ["rm", "s3://bucket"],
         ["rm", "bucket/key"],
         ["verify", "s3://bucket"],
@@ -69,6 +81,6 @@ def test_every_command_is_listed_with_what_it_does() -> None:
 )
 def test_what_cannot_be_meant_is_a_usage_error(arguments: list[str]) -> None:
     result = subprocess.run([*DG, *arguments], capture_output=True, text=True, check=False)
-    assert result.returncode == 2
+    assert result.returncode == 252
     assert "Traceback" not in result.stderr
     assert result.stderr

@@ -177,7 +177,8 @@ def test_a_signal_stops_it_cleanly(bucket: str, slow: Path, s3: S3Client, number
         seen.watch()
         assert seen.process.wait() == code
     last = seen.lines[-1]
-    assert (match := re.fullmatch(r"dg: interrupted: (\d+) of 40 done; nothing is left half-written", last))
+    text = r"dg: interrupted: (\d+) of 40 done; nothing is left half-written\. To go on: dg sync .* does the rest"
+    assert (match := re.fullmatch(text, last))
     assert len(s3.list_objects_v2(Bucket=bucket)["Contents"]) >= int(match[1]) >= 1
     assert "Traceback" not in "\n".join(seen.lines)
     assert "failed" not in "\n".join(seen.lines)

@@ -16,6 +16,7 @@ from deltaglider_async.bulk.actions import (
     Action,
     Copy,
     Delete,
+    DeleteFile,
     Download,
     Options,
     Refusal,
@@ -118,6 +119,17 @@ def deletes(*, filters: Filters = EVERYTHING, options: Options = CLIENT_DECIDES)
 
     def plan(found: StoredObject) -> Action | None:
         return Delete(found.bucket, found.key, options) if filters.allow(found.name) else None
+
+    return plan
+
+
+def file_deletes(*, filters: Filters = EVERYTHING) -> Planner[LocalFile]:
+    """Plan the removal of local files. What could not be looked at stays."""
+
+    def plan(file: LocalFile) -> Action | None:
+        if not filters.allow(file.name):
+            return None
+        return Refusal("delete", str(file.path), file.problem) if file.problem else DeleteFile(file.path)
 
     return plan
 

@@ -35,11 +35,15 @@ class Limits:
     """Of 1 MiB and more, or of unknown size; each may take an xdelta3 process."""
     bytes_in_flight: int = 1024**3
     """Sum of the originals' sizes of large objects. What is in memory is far less; this bounds temporary files."""
+    bytes_per_second: float | None = None
+    """Of all that is sent and received, on average."""
 
     @classmethod
-    def of(cls, concurrency: int) -> Limits:
-        """Exactly so many objects, of whatever size."""
-        return cls(concurrency, concurrency)
+    def of(cls, concurrency: int | None, bytes_per_second: float | None = None) -> Limits:
+        """Exactly so many objects, of whatever size; None: as by default."""
+        if concurrency is None:
+            return cls(bytes_per_second=bytes_per_second)
+        return cls(concurrency, concurrency, bytes_per_second=bytes_per_second)
 
 
 class Schedule:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import errno
+import hashlib
 import os
 import stat
 from collections.abc import AsyncGenerator, Iterator, Mapping
@@ -18,6 +19,7 @@ from deltaglider_async.bulk.found import RECORDED_TIME, LocalFile, StoredObject,
 from deltaglider_async.bulk.names import object_name
 from deltaglider_async.engine.core import is_archived
 from deltaglider_async.errors import InvalidRequestError, LocalIOError
+from deltaglider_async.streams.threads import in_thread
 
 if TYPE_CHECKING:
     from deltaglider_async.client import DeltaGliderClient
@@ -30,12 +32,17 @@ Links = Literal["follow", "files", "skip"]
 """Which symbolic links count: all, those to files, or none."""
 
 
-async def walk(folder: Path, links: Links = "follow") -> AsyncGenerator[LocalFile, None]:
+async def walk(
+    folder: Path, links: Links = "follow", *, may_be_missing: bool = False
+) -> AsyncGenerator[LocalFile, None]:
     """The files below `folder`, in the order that their names have as S3 keys.
 
     Symbolic links are followed, as `aws s3` does. What is no readable file comes with its problem. Memory: the names
-    of one folder at each level. Raises `LocalIOError` if `folder` itself cannot be read.
+    of one folder at each level. Raises `LocalIOError` if `folder` itself cannot be read, or is not there, unless it
+    `may_be_missing`.
     """
+    if may_be_missing and not await run_sync(folder.exists):
+        return
     found = _walk(folder, links)
     while batch := await run_sync(lambda: list(islice(found, _BATCH))):
         for file in batch:
@@ -43,7 +50,7 @@ async def walk(folder: Path, links: Links = "follow") -> AsyncGenerator[LocalFil
 
 
 async def one_file(path: Path) -> LocalFile:
-    """The file of this name. Raises `LocalIOError` or `InvalidRequestError` if there is none that could be read."""
+    """The file of this name. Raises `LocalIOError` if there is none that could be read."""
 
     def look() -> LocalFile:
         try:
@@ -54,10 +61,23 @@ async def one_file(path: Path) -> LocalFile:
             raise LocalIOError(errno.EISDIR, "is a folder, which needs -r", str(path))
         file = _file(path, object_name(path.name), status)
         if file.problem:
-            raise InvalidRequestError(f"cannot read {path}: {file.problem}")
+            raise LocalIOError(errno.EINVAL, f"cannot read it: {file.problem}", str(path))
         return file
 
     return await run_sync(look)
+
+
+async def digest(file: LocalFile) -> str:
+    """The SHA-256 of a file's content, in hex. Raises `LocalIOError`."""
+
+    def read() -> str:
+        try:
+            with file.path.open("rb") as content:
+                return hashlib.file_digest(content, "sha256").hexdigest()
+        except OSError as error:
+            raise LocalIOError(error.errno, f"cannot read {file.path}: {error.strerror}") from error
+
+    return await in_thread(read)
 
 
 def _walk(top: Path, links: Links) -> Iterator[LocalFile]:

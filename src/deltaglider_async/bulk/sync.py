@@ -57,8 +57,8 @@ class Comparison:
             return False
         if self.checksum:
             return source.size is None or destination.size is None or source.size == destination.size
-        if self.recorded_times and not self.size_only and source.size == destination.size:
-            return True
+        if self.recorded_times and not self.size_only:
+            return source.size == destination.size or any(item.size is None for item in unknown)
         return any(item.size is None for item in unknown) and (
             self.size_only or not self._time_differs(source, destination)
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import aclosing
+from contextlib import AbstractContextManager, aclosing, nullcontext
 from typing import TYPE_CHECKING
 
 import anyio
@@ -14,6 +14,8 @@ from deltaglider_async.bulk.actions import Action, Refusal
 from deltaglider_async.bulk.events import Advanced, Event, Failed, Finished, Planned, Skipped, Started, Summary
 from deltaglider_async.bulk.perform import Performer
 from deltaglider_async.bulk.schedule import Limits, Schedule
+from deltaglider_async.store.limits import Limits as StoreLimits
+from deltaglider_async.store.limits import Pace, limited
 from deltaglider_async.streams.threads import to_its_end
 from deltaglider_async.types import Progress
 
@@ -58,9 +60,11 @@ async def transfer(
     send, receive = anyio.create_memory_object_stream[Event](max_buffer_size=_EVENTS)
     # In a task of its own, because a task group must not be left open across the yields of a generator: its cancel
     # scope would reach into whatever the consumer is doing.
-    schedule = Schedule(limits or Limits(), client.delta_policy)
+    limits = limits or Limits()
+    schedule = Schedule(limits, client.delta_policy)
     carried_out = _Transfer(perform or Performer(client, source or client), send, schedule, lookahead)
-    work = asyncio.create_task(carried_out.run(plan))
+    with _paced(limits.bytes_per_second):  # the task keeps what it was created in
+        work = asyncio.create_task(carried_out.run(plan))
     try:
         async for event in receive:
             yield event
@@ -71,6 +75,10 @@ async def transfer(
             await to_its_end(asyncio.wait([work]))
         finally:
             receive.close()
+
+
+def _paced(bytes_per_second: float | None) -> AbstractContextManager[None]:
+    return limited(StoreLimits(pace=Pace(bytes_per_second))) if bytes_per_second else nullcontext()
 
 
 class _Transfer:

@@ -17,6 +17,8 @@ NARROWEST = 60
 
 _BYTES, _RATE, _DOING = 12, 9, 11  # widths of the columns on the right
 _WIDEST_NAME = 80
+_MOST_ROWS = 10
+_LARGE = 1_000_000  # bytes
 _RATE_WINDOW = 5.0
 _SETTLED = 0.5  # seconds before a rate means anything
 
@@ -35,6 +37,11 @@ class Row:
     doing: str
     position: int = 0
     phase_since: float = 0.0
+
+    @property
+    def is_large(self) -> bool:
+        """Whether it will be seen for a while."""
+        return self.size is None or self.size >= _LARGE
 
     def advance(self, doing: str, position: int, now: float) -> None:
         """Where it is now."""
@@ -110,12 +117,14 @@ class Board:
         return max(self._planned.objects, self._over + len(self._rows))
 
     def lines(self, width: int, height: int, now: float) -> list[Text]:
-        """One line per object under way, as many as fit, and the total; each at most `width` cells wide."""
+        """One line per object that takes its time, ten at most, and the total; each at most `width` cells wide."""
         bar = max(8, (width - _BYTES - _RATE - _DOING - 4) // 3)
         name = width - bar - _BYTES - _RATE - _DOING - 4
         if name > _WIDEST_NAME:
             name, bar = _WIDEST_NAME, bar + name - _WIDEST_NAME
-        rows = list(self._rows.values())[: max(1, height - 2)]
+        # Small files that come and go would only flicker.
+        noted = [row for row in self._rows.values() if row.is_large or now - row.since >= _SETTLED]
+        rows = noted[: max(1, min(_MOST_ROWS, height - 2))]
         lines = [self._row(row, name, bar, now) for row in rows]
         if self.objects > 1 or not self._planned.complete:
             lines.append(self._total(name, bar, now))

@@ -22,7 +22,7 @@ from deltaglider_async.bulk.found import LocalFile
 from deltaglider_async.bulk.transfer import transfer
 from deltaglider_async.cli import releases, text
 from deltaglider_async.cli.local_server import local_s3
-from deltaglider_async.cli.progress import Tally, follow
+from deltaglider_async.cli.progress import Tally, display, follow
 from deltaglider_async.errors import IntegrityMismatchError
 from deltaglider_async.session import create_client
 from deltaglider_async.types import BucketStats
@@ -54,14 +54,14 @@ async def demonstrate(folder: Path, *, debug: bool = False) -> int:
         _heading(f"Upload to a local S3 server at {endpoint_url}")
         finished: list[Finished] = []
         uploads = plan.planned(_files(paths), plan.uploads(_BUCKET, _PREFIX))
-        if code := await follow(_noting(finished, transfer(client, uploads)), Tally(), quiet=False, debug=debug):
+        if code := await follow(_noting(finished, transfer(client, uploads)), Tally(), display(debug=debug)):
             return code
         _print_uploads(finished)
 
         _heading("Download, and compare every byte")
         async with _temporary_folder(folder) as downloaded:
             downloads = plan.planned(sources.listing(client, _BUCKET, _PREFIX), plan.downloads(downloaded))
-            if code := await follow(transfer(client, downloads), Tally(), quiet=False, debug=debug):
+            if code := await follow(transfer(client, downloads), Tally(), display(debug=debug)):
                 return code
             identical = await run_sync(_compare, paths, downloaded)
         print(f"{text.count(len(paths), 'file')}, {identical:,} bytes: every byte is the same.")

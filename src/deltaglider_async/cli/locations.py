@@ -34,6 +34,11 @@ class OnDisk:
     into: bool
     """Written as a folder, with a separator at its end."""
 
+    @property
+    def text(self) -> str:
+        """As it would be typed."""
+        return str(self.path)
+
 
 #: Standard input or output.
 Standard = Literal["-"]

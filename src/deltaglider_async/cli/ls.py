@@ -2,29 +2,42 @@
 
 from __future__ import annotations
 
+import json
 import sys
-from datetime import datetime
-from typing import TYPE_CHECKING, Annotated
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from deltaglider_async.cli.locations import InS3, parse_s3
-from deltaglider_async.cli.options import Connection, EndpointUrl, Profile, Region
+from deltaglider_async.cli.aws_options import AsRecords, PageSize, RequestPayer
+from deltaglider_async.cli.groups import grouped
+from deltaglider_async.cli.locations import InS3, parse_bucket
+from deltaglider_async.cli.options import Connection
 from deltaglider_async.cli.run import run
 
 if TYPE_CHECKING:
     from deltaglider_async.client import DeltaGliderClient
 
 
+@dataclass(frozen=True, slots=True)
+class Format:
+    """What is listed, and how."""
+
+    recursive: Annotated[bool, typer.Option("--recursive", "-r", help="Objects at all levels, by whole keys.")] = False
+    human_readable: Annotated[bool, typer.Option("--human-readable", "-h", help="Sizes in KiB, MiB, ...")] = False
+    summarize: Annotated[bool, typer.Option("--summarize", help="Number and size of all, at the end.")] = False
+    page_size: PageSize = None
+    request_payer: RequestPayer = None
+    as_json: AsRecords = False
+
+
+@grouped
 def ls(
     context: typer.Context,
+    form: Format,
+    connection: Connection,
     url: Annotated[str, typer.Argument(metavar="URL", help="s3://bucket/prefix; none: all buckets.")] = "",
-    recursive: Annotated[bool, typer.Option("--recursive", "-r", help="Objects at all levels, by whole keys.")] = False,
-    human_readable: Annotated[bool, typer.Option("--human-readable", "-h", help="Sizes in KiB, MiB, ...")] = False,
-    summarize: Annotated[bool, typer.Option("--summarize", help="Number and size of all, at the end.")] = False,
-    endpoint_url: EndpointUrl = None,
-    region: Region = None,
-    profile: Profile = None,
 ) -> None:
     """\b
     Examples:
@@ -36,55 +49,90 @@ def ls(
 
     The exit code is 1 if nothing has the prefix.
     """
-    connection = Connection(endpoint_url, region, profile)
-    place = parse_s3(url if url[:5].lower() == "s3://" else f"s3://{url}") if url.lower() not in ("", "s3://") else None
+    place = parse_bucket(url) if url.lower() not in ("", "s3://") else None
 
     async def work() -> int:
         async with connection.client() as client:
             if place is None:
-                await _buckets(client)
+                await _buckets(client, form)
                 return 0
-            return await _objects(client, place, recursive=recursive, human=human_readable, summarize=summarize)
+            return await _objects(client, place, form)
 
     run(context, work)
 
 
-async def _buckets(client: DeltaGliderClient) -> None:
+async def _buckets(client: DeltaGliderClient, form: Format) -> None:
     answer = await client.list_buckets()
     for bucket in answer.get("Buckets", []):
-        _print(f"{_local_time(bucket['CreationDate'])} {bucket['Name']}")
+        if form.as_json:
+            _record(kind="bucket", name=bucket["Name"], created=_iso(bucket["CreationDate"]))
+        else:
+            _print(f"{_local_time(bucket['CreationDate'])} {bucket['Name']}")
 
 
-async def _objects(client: DeltaGliderClient, place: InS3, *, recursive: bool, human: bool, summarize: bool) -> int:
-    from deltaglider_async.cli.text import aws_size
-
+async def _objects(client: DeltaGliderClient, place: InS3, form: Format) -> int:
     found = objects = total = 0
     token: str | None = None
+    optional: dict[str, Any] = {"MaxKeys": form.page_size, "RequestPayer": form.request_payer}
+    arguments = {name: value for name, value in optional.items() if value is not None}
     while True:
         page = await client.list_objects_v2(
             Bucket=place.bucket,
             Prefix=place.key,
-            Delimiter="" if recursive else "/",
+            Delimiter="" if form.recursive else "/",
             ContinuationToken=token,
             FetchMetadata=True,
+            **arguments,
         )
         for folder in page.get("CommonPrefixes", []):
             found += 1
-            _print(f"{'PRE':>30} {folder['Prefix'].split('/')[-2]}/")
+            if form.as_json:
+                _record(kind="prefix", key=folder["Prefix"])
+            else:
+                _print(f"{'PRE':>30} {folder['Prefix'].split('/')[-2]}/")
         for entry in page.get("Contents", []):
             found += 1
             objects += 1
             total += entry["Size"]
-            size = aws_size(entry["Size"]) if human else str(entry["Size"])
-            name = entry["Key"] if recursive else entry["Key"].rpartition("/")[2]
-            _print(f"{_local_time(entry['LastModified'])} {size:>10} {name}")
+            _show(entry, form)
         sys.stdout.flush()  # a page at a time; and here, not at exit, it is known that nobody reads any more
         if not page.get("IsTruncated"):
             break
         token = page["NextContinuationToken"]
-    if summarize:
-        print(f"\nTotal Objects: {objects}\n   Total Size: {aws_size(total) if human else total}")
+    if form.summarize:
+        _summarize(objects, total, form)
     return 1 if place.key and not found else 0
+
+
+def _show(entry: Any, form: Format) -> None:
+    from deltaglider_async.cli.text import aws_size
+
+    if form.as_json:
+        _record(
+            kind="object",
+            key=entry["Key"],
+            size=entry["Size"],
+            modified=_iso(entry["LastModified"]),
+            storage_class=entry.get("StorageClass", "STANDARD"),
+            is_delta=entry.get("Metadata", {}).get("deltaglider-is-delta") == "true",
+        )
+        return
+    size = aws_size(entry["Size"]) if form.human_readable else str(entry["Size"])
+    name = entry["Key"] if form.recursive else entry["Key"].rpartition("/")[2]
+    _print(f"{_local_time(entry['LastModified'])} {size:>10} {name}")
+
+
+def _summarize(objects: int, total: int, form: Format) -> None:
+    from deltaglider_async.cli.text import aws_size
+
+    if form.as_json:
+        _record(kind="summary", objects=objects, size=total)
+    else:
+        print(f"\nTotal Objects: {objects}\n   Total Size: {aws_size(total) if form.human_readable else total}")
+
+
+def _record(**values: object) -> None:
+    print(json.dumps(values))
 
 
 def _print(line: str) -> None:
@@ -95,3 +143,7 @@ def _print(line: str) -> None:
 
 def _local_time(moment: datetime) -> str:
     return f"{moment.astimezone():%Y-%m-%d %H:%M:%S}"
+
+
+def _iso(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat()

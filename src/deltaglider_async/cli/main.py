@@ -6,7 +6,7 @@ Nothing heavy is imported here or at the top of a command's module: `dg --help` 
 from __future__ import annotations
 
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -16,9 +16,12 @@ from deltaglider_async.cli.demo import demo
 from deltaglider_async.cli.fsck import fsck
 from deltaglider_async.cli.gc import gc
 from deltaglider_async.cli.ls import ls
-from deltaglider_async.cli.options import Debug, OrderedFilters
+from deltaglider_async.cli.mv import mv
+from deltaglider_async.cli.options import Debug, LikeAws
 from deltaglider_async.cli.rm import rm
+from deltaglider_async.cli.run import Code
 from deltaglider_async.cli.stats import stats
+from deltaglider_async.cli.sync import sync
 from deltaglider_async.cli.verify import verify
 
 app = typer.Typer(
@@ -55,9 +58,11 @@ def dg(
     context.obj = Debug(debug)
 
 
-app.command("cp", cls=OrderedFilters, short_help="Copy files and objects.")(cp)
-app.command("ls", short_help="List buckets and objects.")(ls)
-app.command("rm", cls=OrderedFilters, short_help="Remove objects.")(rm)
+app.command("cp", cls=LikeAws, short_help="Copy files and objects.")(cp)
+app.command("mv", cls=LikeAws, short_help="Move files and objects.")(mv)
+app.command("sync", cls=LikeAws, short_help="Make a folder or prefix like another one.")(sync)
+app.command("ls", cls=LikeAws, short_help="List buckets and objects.")(ls)
+app.command("rm", cls=LikeAws, short_help="Remove objects.")(rm)
 app.command("stats", short_help="Show what a bucket holds and saves.")(stats)
 app.command("fsck", short_help="Check what is stored, and mend it.")(fsck)
 app.command("gc", short_help="Remove what is of no use.")(gc)
@@ -71,4 +76,6 @@ def run() -> None:
         # Names are shown as well as the terminal can; a name that is not UTF-8 must not end the program.
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
+    usage_error: Any = typer.BadParameter.__base__
+    usage_error.exit_code = Code.USAGE
     app()

@@ -29,10 +29,8 @@ Exclude = Annotated[
     typer.Option("--exclude", metavar="PATTERN", help="Leave these out. Patterns are relative to the source."),
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")]
+Recursive = Annotated[bool, typer.Option("--recursive", "-r", help="All that is in the source.")]
 DryRun = Annotated[bool, typer.Option("--dryrun", help="Print what would be done, and do nothing.")]
-Concurrency = Annotated[
-    int, typer.Option("--concurrency", metavar="N", min=1, max=1000, help="How many objects at once.")
-]
 BucketOrFolder = Annotated[str, typer.Argument(metavar="BUCKET", help="bucket, s3://bucket or s3://bucket/prefix")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, an object per line.")]
 Exclusive = Annotated[
@@ -63,17 +61,27 @@ class Debug:
 class Connection:
     """Where S3 is and who asks."""
 
-    endpoint_url: str | None
-    region: str | None
-    profile: str | None
+    endpoint_url: EndpointUrl = None
+    region: Region = None
+    profile: Profile = None
+    no_sign_request: Annotated[bool, typer.Option("--no-sign-request", help="Ask as nobody, without credentials.")] = (
+        False
+    )
+    no_verify_ssl: Annotated[bool, typer.Option("--no-verify-ssl", help="Do not check the endpoint's certificate.")] = (
+        False
+    )
+    ca_bundle: Annotated[
+        str | None, typer.Option("--ca-bundle", metavar="FILE", help="Certificates to check the endpoint's with.")
+    ] = None
 
     def client(
-        self, concurrency: int = 10, *, one_object: bool = False
+        self, concurrency: int = 32, *, one_object: bool = False
     ) -> AbstractAsyncContextManager[DeltaGliderClient]:
-        """A client with a connection for each of so many objects.
+        """A client with connections for so many objects at once.
 
         For `one_object` a cache that would go with this process is of no use: its reference is not put away.
         """
+        from botocore import UNSIGNED
         from botocore.config import Config
 
         from deltaglider_async.session import create_client
@@ -87,16 +95,27 @@ class Connection:
             endpoint_url=self.endpoint_url,
             region_name=self.region,
             profile_name=self.profile,
-            config=Config(max_pool_connections=max(64, 2 * concurrency)),
+            verify=False if self.no_verify_ssl else self.ca_bundle,
+            config=Config(
+                max_pool_connections=max(64, 2 * concurrency),
+                **({"signature_version": UNSIGNED} if self.no_sign_request else {}),
+            ),
             settings=settings,
         )
 
 
-class OrderedFilters(TyperCommand):
-    """A command that knows in which order `--include` and `--exclude` were given, relative to each other."""
+class LikeAws(TyperCommand):
+    """A command that reads its line as `aws s3` does.
+
+    It knows in which order `--include` and `--exclude` were given, relative to each other, and lets values be left out
+    that `aws s3` lets one leave out.
+    """
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """As the base class; leaves the rules for `ordered_filters` to find."""
+        from deltaglider_async.cli.aws_options import completed
+
+        args = completed(args)
         values, _, order = self.make_parser(ctx).parse_args(args=list(args))
         given = {kind: iter(values.get(kind) or ()) for kind in ("include", "exclude")}
         ctx.meta[__name__] = [(each.name, next(given[each.name])) for each in order if each.name in given]

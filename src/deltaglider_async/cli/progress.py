@@ -6,6 +6,7 @@ Progress goes to standard output, errors to standard error, as with `aws s3`.
 from __future__ import annotations
 
 import asyncio
+import json
 import sys
 import time
 import traceback
@@ -20,9 +21,9 @@ from rich.live import Live
 from rich.text import Text
 
 from deltaglider_async.bulk.events import Event, Failed, Finished, Planned, Skipped
-from deltaglider_async.cli import logs, text
+from deltaglider_async.cli import logs, records, text
 from deltaglider_async.cli.board import ASCII, NARROWEST, UNICODE, Board
-from deltaglider_async.cli.run import explain
+from deltaglider_async.cli.run import Code, explain
 
 _FRAME = 0.1  # seconds between pictures
 _STILL = 10  # frames after which a picture is drawn anew though nothing happened: times and rates go on
@@ -31,7 +32,8 @@ _STILL = 10  # frames after which a picture is drawn anew though nothing happene
 class Tally:
     """How much is done, for exit codes and for what an interruption says."""
 
-    def __init__(self) -> None:
+    def __init__(self, go_on: str = "") -> None:
+        self._go_on = go_on
         self.done = self.failed = self.skipped = 0
         self._planned: Planned | None = None
 
@@ -48,20 +50,23 @@ class Tally:
                 self.skipped += 1
 
     @property
-    def exit_code(self) -> int:
-        """1 if something failed, 2 if something was left out, else 0."""
-        return 1 if self.failed else 2 if self.skipped else 0
+    def exit_code(self) -> Code:
+        """The command's."""
+        return Code.FAILED if self.failed else Code.LEFT_OUT if self.skipped else Code.DONE
 
     def __str__(self) -> str:
         of = f" of {self._planned.objects:,}" if self._planned and self._planned.complete else ""
         failed = f", {self.failed:,} failed" if self.failed else ""
-        return f"{self.done:,}{of} done{failed}; nothing is left half-written"
+        go_on = f". To go on: {self._go_on}" if self._go_on else ""
+        return f"{self.done:,}{of} done{failed}; nothing is left half-written{go_on}"
 
 
-async def follow(events: AsyncGenerator[Event, None], tally: Tally, *, quiet: bool, debug: bool) -> int:
+async def follow(
+    events: AsyncGenerator[Event, None], tally: Tally, shown: AbstractContextManager[Lines | Records]
+) -> Code:
     """Show events to their end. Returns the exit code."""
     async with aclosing(events):
-        with _display(quiet=quiet, debug=debug) as display:
+        with shown as display:
             async for event in events:
                 if isinstance(event, Failed) and not tally.done and _hopeless(event.error):
                     raise event.error  # once, not for every object
@@ -76,13 +81,50 @@ def _hopeless(error: Exception) -> bool:
     return bool(answer.get("Error", {}).get("Code") == "NoSuchBucket")
 
 
-def _display(*, quiet: bool, debug: bool) -> AbstractContextManager[Lines]:
-    if quiet or not sys.stdout.isatty():
+def display(
+    *, quiet: bool = False, bars: bool = True, as_json: bool = False, debug: bool = False
+) -> AbstractContextManager[Lines | Records]:
+    """How events are shown: bars where they are wanted and the terminal can, else lines."""
+    if as_json:
+        return Records(quiet=quiet)
+    if quiet or not bars or not sys.stdout.isatty():
         return nullcontext(Lines(quiet=quiet, debug=debug))
     console = Console(highlight=False)
     if console.is_dumb_terminal or console.width < NARROWEST:
         return nullcontext(Lines(quiet=quiet, debug=debug))
     return Bars(console, debug=debug)
+
+
+class Records:
+    """One line of JSON per object, and one for all at the end."""
+
+    def __init__(self, *, quiet: bool) -> None:
+        self._quiet = quiet
+        self._counts = {"done": 0, "failed": 0, "skipped": 0, "size": 0, "stored_size": 0}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if not self._quiet:
+            print(json.dumps({"status": "summary", **self._counts}), flush=True)
+
+    def show(self, event: Event) -> None:
+        """Print what there is to say about an event."""
+        counts = self._counts
+        match event:
+            case Finished(action, summary):
+                counts["done"] += 1
+                counts["size"] += summary.original_size
+                counts["stored_size"] += summary.stored_size or 0
+                if not self._quiet:
+                    print(records.record(action, "done", summary), flush=True)
+            case Failed(action, error):
+                counts["failed"] += 1
+                print(records.record(action, "failed", error=explain(error) or str(error)), flush=True)
+            case Skipped(action):
+                counts["skipped"] += 1
+                print(records.record(action, "skipped", error=action.reason), flush=True)
 
 
 class Lines:
@@ -96,24 +138,19 @@ class Lines:
         """Print what there is to say about an event."""
         match event:
             case Finished() if not self._quiet:
-                print(self._finished(event), flush=True)
+                print(text.shown(self._finished(event), sys.stdout), flush=True)
             case Failed():
                 print(self._failed(event), file=sys.stderr, flush=True)
             case Skipped():
-                print(self._skipped(event), file=sys.stderr, flush=True)
+                print(text.shown(text.skipped(event.action), sys.stderr), file=sys.stderr, flush=True)
 
     def _finished(self, event: Finished) -> str:
         return f"{text.verb(event.action)}: {text.describe(event.action)}{text.outcome(event.action, event.summary)}"
 
     def _failed(self, event: Failed) -> str:
         reason = explain(event.error) or f"{type(event.error).__name__}: {event.error}"
-        line = f"{text.verb(event.action)} failed: {text.describe(event.action)}: {reason}"
+        line = text.shown(f"{text.verb(event.action)} failed: {text.describe(event.action)}: {reason}", sys.stderr)
         return line if not self._debug else line + "\n" + "".join(traceback.format_exception(event.error)).rstrip()
-
-    def _skipped(self, event: Skipped) -> str:
-        return (
-            f"{text.verb(event.action)} skipped: {text.describe(event.action)}: {text.printable(event.action.reason)}"
-        )
 
 
 class Bars(Lines):
@@ -161,11 +198,11 @@ class Bars(Lines):
         self._board.show(event, time.monotonic())
         match event:
             case Finished():
-                self._above.append(Text(self._finished(event)))
+                self._above.append(Text(text.printable(self._finished(event))))
             case Failed() if self._same_terminal:
                 self._above.append(Text(self._failed(event), "red"))
             case Skipped() if self._same_terminal:
-                self._above.append(Text(self._skipped(event), "yellow"))
+                self._above.append(Text(text.printable(text.skipped(event.action)), "yellow"))
             case Failed() | Skipped():
                 super().show(event)
 

@@ -2,45 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from deltaglider_async.cli.aws_options import Pace, Selecting, Showing
+from deltaglider_async.cli.groups import grouped
 from deltaglider_async.cli.locations import InS3, parse_s3
-from deltaglider_async.cli.options import (
-    Concurrency,
-    Connection,
-    DryRun,
-    EndpointUrl,
-    Exclude,
-    Include,
-    Profile,
-    Quiet,
-    Region,
-    ordered_filters,
-)
-from deltaglider_async.cli.run import run
+from deltaglider_async.cli.options import Connection, Recursive, ordered_filters
+from deltaglider_async.cli.run import Code, run
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
-
     from deltaglider_async.bulk.actions import Action
     from deltaglider_async.bulk.filters import Filters
     from deltaglider_async.client import DeltaGliderClient
 
 
+@grouped
 def rm(
     context: typer.Context,
     url: Annotated[str, typer.Argument(metavar="URL", help="s3://bucket/key")],
-    recursive: Annotated[bool, typer.Option("--recursive", "-r", help="All below URL, taken as a folder.")] = False,
-    include: Include = None,
-    exclude: Exclude = None,
-    quiet: Quiet = False,
-    dryrun: DryRun = False,
-    concurrency: Concurrency = 10,
-    endpoint_url: EndpointUrl = None,
-    region: Region = None,
-    profile: Profile = None,
+    *,
+    recursive: Recursive = False,
+    selecting: Selecting,
+    showing: Showing,
+    pace: Pace,
+    connection: Connection,
 ) -> None:
     """\b
     Examples:
@@ -50,31 +38,28 @@ def rm(
 
     Remove an object, or with -r all objects below a folder. An object that is not there is no error.
     """
-    filters = ordered_filters(context)
-    connection = Connection(endpoint_url, region, profile)
+    filters, limits = ordered_filters(context), pace.limits
     place = parse_s3(url)
     if not place.key and not recursive:
         raise typer.BadParameter(f"{place} is a bucket. Remove all that is in it with -r.")
 
-    from deltaglider_async.bulk.schedule import Limits
-    from deltaglider_async.bulk.transfer import transfer
-    from deltaglider_async.cli.cp import show_plan
-    from deltaglider_async.cli.progress import Tally, follow
+    from deltaglider_async.cli.carry_out import carry_out
+    from deltaglider_async.cli.progress import Tally
 
-    tally = Tally()
+    tally = Tally(go_on="the same command again removes the rest")
 
-    async def work() -> int:
-        async with connection.client(concurrency) as client:
-            plan = _plan(client, place, filters, recursive=recursive)
-            if dryrun:
-                return await show_plan(plan)
-            events = transfer(client, plan, limits=Limits.of(concurrency))
-            return await follow(events, tally, quiet=quiet, debug=context.obj.on)
+    async def work() -> Code:
+        async with connection.client(limits.objects) as client:
+            plan = _plan(client, place, filters, selecting, recursive=recursive)
+            return await carry_out(client, plan, tally, showing=showing, limits=limits, debug=context.obj.on)
 
-    run(context, work, so_far=lambda: str(tally))
+    run(context, work, so_far=lambda: str(tally), refused=Code.FAILED)
 
 
-def _plan(client: DeltaGliderClient, place: InS3, filters: Filters, *, recursive: bool) -> AsyncGenerator[Action, None]:
+def _plan(
+    client: DeltaGliderClient, place: InS3, filters: Filters, selecting: Selecting, *, recursive: bool
+) -> AsyncGenerator[Action, None]:
+    from deltaglider_async.bulk.actions import Options
     from deltaglider_async.bulk.found import StoredObject
     from deltaglider_async.bulk.plan import deletes, planned
     from deltaglider_async.bulk.sources import listing
@@ -82,5 +67,10 @@ def _plan(client: DeltaGliderClient, place: InS3, filters: Filters, *, recursive
     async def alone() -> AsyncGenerator[StoredObject, None]:
         yield StoredObject(place.bucket, place.key, place.key.rpartition("/")[2])
 
-    objects = listing(client, place.bucket, place.folder) if recursive else alone()
-    return planned(objects, deletes(filters=filters))
+    access = selecting.access
+    objects = (
+        listing(client, place.bucket, place.folder, access=access, page_size=selecting.page_size)
+        if recursive
+        else alone()
+    )
+    return planned(objects, deletes(filters=filters, options=Options(access=access)))

@@ -1,6 +1,6 @@
 """Runs a command's coroutine: exit codes, signals, errors as one clear message each.
 
-Exit codes: 0 if everything succeeded, 1 if something failed, 128 + n after signal n (130 for Ctrl-C).
+Exit codes are those of AWS's command line; see `Code`.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Coroutine
+from enum import IntEnum
 from typing import Any, NoReturn
 
 import typer
@@ -18,6 +19,21 @@ from deltaglider_async.cli.options import Debug
 from deltaglider_async.errors import DeltaGliderError
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class Code(IntEnum):
+    """How `dg` ends; 128 + n after signal n (130 for Ctrl-C)."""
+
+    DONE = 0
+    FAILED = 1
+    """Something failed."""
+    LEFT_OUT = 2
+    """Nothing failed, but something was left out."""
+    USAGE = 252
+    CONFIGURATION = 253
+    """A setting, a profile, or credentials."""
+    SERVICE = 254
+    """The service refused, or could not be reached."""
 
 
 class _Interrupted(Exception):  # noqa: N818, the user's wish is no error
@@ -30,10 +46,12 @@ def run(
     work: Callable[[], Coroutine[Any, Any, int]],
     *,
     so_far: Callable[[], str] = lambda: "",
+    refused: Code = Code.SERVICE,
 ) -> NoReturn:
     """Run `work` to its end and leave with the exit code that it returns.
 
-    An interruption cancels it, waits for its clean-up, and says `so_far()`.
+    An interruption cancels it, waits for its clean-up, and says `so_far()`. `refused` is the code for what the service
+    refuses as a whole: `aws s3 cp` and its like count that as one failure among others.
     """
     import asyncio
 
@@ -53,8 +71,23 @@ def run(
         if (message := explain(error)) is None or debug:
             raise
         _say(f"dg: {message}")
-        raise typer.Exit(1) from None
+        raise typer.Exit(code_of(error, refused)) from None
     raise typer.Exit(code)
+
+
+def code_of(error: BaseException, refused: Code = Code.SERVICE) -> Code:
+    """The exit code for an error that ends a command."""
+    from botocore.exceptions import ClientError, HTTPClientError, NoCredentialsError, ProfileNotFound
+
+    from deltaglider_async.errors import ConfigurationError, InvalidRequestError, NotFoundError, StorageIOError
+
+    if isinstance(error, ConfigurationError | NoCredentialsError | ProfileNotFound):
+        return Code.CONFIGURATION
+    if isinstance(error, InvalidRequestError):
+        return Code.USAGE
+    if isinstance(error, ClientError | HTTPClientError | StorageIOError | NotFoundError):
+        return refused
+    return Code.FAILED
 
 
 async def _until_signalled(work: Callable[[], Coroutine[Any, Any, int]]) -> int:

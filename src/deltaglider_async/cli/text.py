@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TextIO
 
 from rich.cells import cell_len
 
@@ -92,20 +93,30 @@ def verb(action: Action) -> str:
 
 
 def describe(action: Action) -> str:
-    """From where to where: `./a to s3://bucket/a`."""
+    """From where to where: `./a to s3://bucket/a`. As the names are: see `shown`."""
     match action:
         case Upload():
-            return printable(f"{local(action.path)} to s3://{action.bucket}/{action.key}")
+            return f"{local(action.path)} to s3://{action.bucket}/{action.key}"
         case Download():
-            return printable(f"s3://{action.bucket}/{action.key} to {local(action.path)}")
+            return f"s3://{action.bucket}/{action.key} to {local(action.path)}"
         case Copy():
-            return printable(f"s3://{action.bucket}/{action.key} to s3://{action.to_bucket}/{action.to_key}")
+            return f"s3://{action.bucket}/{action.key} to s3://{action.to_bucket}/{action.to_key}"
         case Delete() | Verify():
-            return printable(f"s3://{action.bucket}/{action.key}")
+            return f"s3://{action.bucket}/{action.key}"
         case DeleteFile():
-            return printable(local(action.path))
+            return local(action.path)
         case Refusal():
-            return printable(action.source)
+            return action.source
+
+
+def skipped(action: Refusal) -> str:
+    """`upload skipped: ./a: it is no regular file`. As the names are: see `shown`."""
+    return f"{verb(action)} skipped: {describe(action)}: {action.reason}"
+
+
+def shown(line: str, stream: TextIO) -> str:
+    """A line as it may be printed: a terminal gets no control characters, a program gets names as they are."""
+    return printable(line) if stream.isatty() else line
 
 
 def name(action: Action) -> str:
