@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import io
 import os
 import random
 import resource
@@ -255,6 +256,51 @@ async def download_a_file(world: World) -> None:
     assert await asyncio.to_thread(path.read_bytes) == version(BASE, 1)
 
 
+async def upload_a_file_object(world: World) -> None:
+    number = world.next_number()
+    key, data = f"a/{number}.zip", version(BASE, number)
+
+    async def told(amount: int) -> None:
+        await asyncio.sleep(0)
+
+    world.attempted(key, data, done=False)
+    await world.client.upload_fileobj(io.BytesIO(data), world.bucket, key, Callback=told)
+    world.attempted(key, data, done=True)
+
+
+async def download_into_a_file_object(world: World) -> None:
+    buffer = io.BytesIO()
+    await world.client.download_fileobj(world.bucket, "seed/1.zip", buffer, Callback=lambda amount: None)
+    assert buffer.getvalue() == version(BASE, 1)
+
+
+async def copy_with_the_callback_told(world: World) -> None:
+    key = f"moved/{world.next_number()}.zip"
+    world.attempted(key, version(BASE, 1), done=False)
+    source = {"Bucket": world.bucket, "Key": "seed/1.zip"}
+    await world.client.copy(source, world.bucket, key, Callback=lambda amount: None)
+    world.attempted(key, version(BASE, 1), done=True)
+
+
+async def upload_a_batch(world: World) -> None:
+    folder = f"batch/{world.next_number()}"
+    files = {
+        path: await asyncio.to_thread(path.read_bytes)
+        for path in await asyncio.to_thread(_files, world.folder / "tree")
+    }
+    for path, data in files.items():
+        world.attempted(f"{folder}/{path.name}", data, done=False)
+    await world.client.upload_batch(files, f"s3://{world.bucket}/{folder}")
+    for path, data in files.items():
+        world.attempted(f"{folder}/{path.name}", data, done=True)
+
+
+async def download_a_batch(world: World) -> None:
+    urls = [f"s3://{world.bucket}/seed/{number}.zip" for number in range(4)]
+    for number, path in enumerate(await world.client.download_batch(urls, world.folder / "downloads")):
+        assert await asyncio.to_thread(path.read_bytes) == version(BASE, number)
+
+
 async def verify(world: World) -> None:
     assert (await world.client.verify(f"s3://{world.bucket}/long-seed/1.zip")).valid
 
@@ -311,6 +357,11 @@ OPERATIONS: dict[Operation, int] = {
     open_a_client: 1,
     upload_a_file: 5,
     download_a_file: 8,
+    upload_a_file_object: 4,
+    download_into_a_file_object: 4,
+    copy_with_the_callback_told: 4,
+    upload_a_batch: 4,
+    download_a_batch: 4,
     verify: 4,
     stats: 3,
     bulk_upload: 5,
