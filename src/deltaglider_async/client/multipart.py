@@ -159,9 +159,7 @@ class Multipart(ClientBase):
 
             part = await client.upload_part(Bucket=..., Key=..., UploadId=..., PartNumber=1, Body=b"content")
             parts = [{"PartNumber": 1, "ETag": part["ETag"]}]
-            await client.complete_multipart_upload(
-                Bucket=..., Key=..., UploadId=..., MultipartUpload={"Parts": parts}
-            )
+            await client.complete_multipart_upload(Bucket=..., Key=..., UploadId=..., MultipartUpload={"Parts": parts})
         """
         if max_ratio is not None and not 0 <= max_ratio <= 1:
             raise InvalidRequestError(f"max_ratio is {max_ratio!r}. Accepted: 0.0 to 1.0.")
