@@ -237,6 +237,31 @@ async def test_forms_post_objects(client: DeltaGliderClient, bucket: str) -> Non
         await client.generate_presigned_post(bucket, "a/reference.bin")
 
 
+async def test_parts_are_sent_by_url(client: DeltaGliderClient, bucket: str) -> None:
+    """As browsers do: the upload is begun and completed here, its parts go to S3 without this library."""
+    await client.put_object(Bucket=bucket, Key="base.zip", Body=BASE)
+    for use_delta in (True, False):
+        upload = await client.create_multipart_upload(Bucket=bucket, Key="a.zip", use_delta=use_delta)
+        target: Any = {"Bucket": bucket, "Key": "a.zip", "UploadId": upload["UploadId"]}
+        url = await client.generate_presigned_url("upload_part", {**target, "PartNumber": 1})
+        status, _, headers = await fetch(url, "PUT", data=version(BASE, 5))
+        assert status == 200
+        parts: Any = {"Parts": [{"PartNumber": 1, "ETag": headers["ETag"]}]}
+        if use_delta:
+            with pytest.raises(InvalidRequestError, match="Call it here"):
+                await client.generate_presigned_url("complete_multipart_upload", {**target, "MultipartUpload": parts})
+        await client.complete_multipart_upload(**target, MultipartUpload=parts)
+        async with (await client.get_object(Bucket=bucket, Key="a.zip"))["Body"] as body:
+            assert await body.read() == version(BASE, 5)
+        head = await client.head_object(Bucket=bucket, Key="a.zip")
+        assert head["DeltaGliderInfo"]["IsDelta"] == use_delta
+    upload = await client.create_multipart_upload(Bucket=bucket, Key="b.zip")
+    target = {"Bucket": bucket, "Key": "b.zip", "UploadId": upload["UploadId"]}
+    url = await client.generate_presigned_url("abort_multipart_upload", target)
+    assert (await fetch(url, "DELETE"))[0] == 204
+    assert "Uploads" not in await client.list_multipart_uploads(Bucket=bucket)
+
+
 async def test_what_cannot_be_signed(client: DeltaGliderClient, bucket: str) -> None:
     await client.put_object(Bucket=bucket, Key="a.zip", Body=BASE)
     with pytest.raises(UnknownClientMethodError):

@@ -13,6 +13,7 @@ from deltaglider_async.client.operations import REFUSED_ON_DELTAS, STORED_OBJECT
 from deltaglider_async.engine import rehydrate
 from deltaglider_async.engine.copy_source import parse_source
 from deltaglider_async.engine.core import Response, access_only, where
+from deltaglider_async.engine.multipart import Upload
 from deltaglider_async.engine.stored import Stored, stored_object
 from deltaglider_async.errors import InvalidRequestError
 from deltaglider_async.format import keys
@@ -172,8 +173,13 @@ class Presigning(ClientBase):
         if operation in ("PutObject", "CopyObject", "CreateMultipartUpload", "RenameObject"):
             keys.check_writable(bucket, key)
             return {}
+        if "UploadId" in params:
+            upload = Upload.of(bucket, key, str(params["UploadId"]))
+            if upload.put_id and operation in ("CompleteMultipartUpload", "ListParts"):
+                raise InvalidRequestError(f"cannot sign {method} for {name}: its parts are elsewhere. Call it here.")
+            return upload.target
         if operation not in _READS | STORED_OBJECT | {"DeleteObject"}:
-            return {}  # parts of an upload
+            return {}  # S3 itself says what is missing
         stored = await stored_object(self._engine, bucket, key, params)
         if operation in _READS and stored.is_delta:
             raise InvalidRequestError(
