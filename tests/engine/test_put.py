@@ -413,10 +413,10 @@ async def test_a_checksum_of_a_long_body_is_not_dropped(client: DeltaGliderClien
             yield content(seed, 1 << 20)
 
     wrong = base64.b64encode(hashlib.sha256(b"").digest()).decode()
-    checksums: list[dict[str, Any]] = [{"ContentMD5": "AAAAAAAAAAAAAAAAAAAAAA=="}, {"ChecksumCRC32": "AAAAAA=="}]
-    for checksum in checksums:
-        with pytest.raises(InvalidRequestError, match="cannot be checked for a body that is sent in parts"):
-            await client.put_object(Bucket=bucket, Key="a.txt", Body=body(), **checksum)
+    # Neither Python nor S3, which sees parts, computes it.
+    crc32c: dict[str, Any] = {"ChecksumCRC32C": "AAAAAA=="}
+    with pytest.raises(InvalidRequestError, match="cannot be checked for a body that is sent in parts"):
+        await client.put_object(Bucket=bucket, Key="a.txt", Body=body(), **crc32c)
     with pytest.raises(InvalidRequestError, match="ChecksumSHA256 is"):
         await client.put_object(Bucket=bucket, Key="a.txt", Body=body(), ChecksumSHA256=wrong)
     assert not await stored(s3, bucket)

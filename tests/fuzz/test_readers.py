@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from deltaglider_async.codec import xdelta
 from deltaglider_async.codec.vcdiff import LONGEST_HEADER, MAGIC, PROGRAMS, Header, read_header
-from deltaglider_async.engine.get import parse_range
+from deltaglider_async.engine.extent import parse_range
 from deltaglider_async.errors import DeltaGliderError, DiffDecodeError, IntegrityMismatchError
 from deltaglider_async.format import keys
 from deltaglider_async.format import metadata as meta

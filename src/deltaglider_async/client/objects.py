@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Unpack, cast
 
 from deltaglider_async.client.base import ClientBase, ignore
-from deltaglider_async.engine import copy, get, put
+from deltaglider_async.engine import attributes, copy, get, put
 from deltaglider_async.engine.copy_source import CopyRequest, parse_source
 from deltaglider_async.engine.core import Response
 from deltaglider_async.engine.encode import PutRequest
@@ -47,6 +47,7 @@ class Objects(ClientBase):
 
         `Body`: bytes-like, text (`str`, as UTF-8), `os.PathLike`, a binary file, an async file or reader
         (aiohttp, Starlette), or an async iterator of bytes. Further arguments as boto3's `put_object`.
+        A checksum that is given is compared with the body before anything is stored.
         `max_ratio` (0.0 to 1.0) beats the client's; `use_delta` False stores plain, True tries a delta whatever
         the name.
 
@@ -144,10 +145,13 @@ class Objects(ClientBase):
         (base64) where it is known. The last chunk of `Body` comes only if the SHA-256 matched, so that whoever
         reads to the end has the right bytes. A body that is being read holds memory and a process until it is read to
         its end or closed; several that are read in turn need `DG_MEMORY_MB` for all of them.
-        `Range`, `IfMatch`, `IfNoneMatch`, ... as in boto3.
+        `Range`, `PartNumber` (a delta is one part), `IfMatch` and the other conditions, `ResponseContentType` and its
+        family, `ChecksumMode`, `VersionId`, ... as in boto3.
 
-        Raises `NotFoundError` (also `client.exceptions.NoSuchKey`), `PreconditionFailedError`, `StorageIOError`;
-        while reading `IntegrityMismatchError`, `DiffDecodeError`, `StorageIOError`.
+        Raises `NotFoundError` (also `client.exceptions.NoSuchKey`), `PreconditionFailedError` (botocore's `ClientError`
+        with 412, or 304 for what is not modified), `StorageIOError` (also `client.exceptions.InvalidObjectState` for an
+        archived object); while reading `IntegrityMismatchError`, `DiffDecodeError`, `StorageIOError` (for a delta whose
+        reference is archived, `InvalidObjectState` comes here).
 
             async with (await client.get_object(Bucket="releases", Key="app/app-1.2.zip"))["Body"] as body:
                 async for chunk in body:
@@ -159,9 +163,30 @@ class Objects(ClientBase):
     async def head_object(
         self, *, Bucket: str, Key: str, **arguments: Unpack[HeadObjectArguments]
     ) -> HeadObjectResponse:
-        """boto3's `head_object` of the original, with `DeltaGliderInfo`. Raises `NotFoundError`."""
+        """boto3's `head_object` of the original, with `DeltaGliderInfo`. Arguments as of `get_object`.
+
+        `ChecksumSHA256` (base64) is the original's, where it is known. Raises `NotFoundError`,
+        `PreconditionFailedError`, `StorageIOError`.
+        """
         self._check_arguments("HeadObject", {"Bucket": Bucket, "Key": Key, **arguments})
         return cast("HeadObjectResponse", await get.head(self._engine, Bucket, Key, arguments))
+
+    async def get_object_attributes(
+        self, *, Bucket: str, Key: str, ObjectAttributes: Sequence[str], **arguments: Any
+    ) -> Response:
+        """boto3's `get_object_attributes` of the original, also where the service has no such call.
+
+        `ObjectAttributes`: any of `ETag`, `Checksum` (with the original's `ChecksumSHA256` where it is known),
+        `ObjectParts` (only of plain objects that came in parts), `StorageClass`, `ObjectSize` (bytes). Needs the
+        permission of a HEAD. Raises `NotFoundError` (also `client.exceptions.NoSuchKey`), `InvalidRequestError`,
+        `StorageIOError`.
+
+            told = await client.get_object_attributes(Bucket="releases", Key="app.zip", ObjectAttributes=["ObjectSize"])
+            print(told["ObjectSize"])
+        """
+        asked = {"Bucket": Bucket, "Key": Key, "ObjectAttributes": ObjectAttributes, **arguments}
+        self._check_arguments("GetObjectAttributes", asked)
+        return await attributes.attributes(self._engine, Bucket, Key, ObjectAttributes, arguments)
 
 
 _STORED_AS = {

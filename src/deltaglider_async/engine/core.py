@@ -190,7 +190,9 @@ def expiry_of(response: Mapping[str, Any]) -> datetime | None:
 def is_archived(response: Mapping[str, Any]) -> bool:
     """Whether an object must be restored before it can be read, as an answer says it."""
     restored = 'ongoing-request="false"' in (response.get("Restore") or "")
-    return response.get("StorageClass") in ("GLACIER", "DEEP_ARCHIVE") and not restored
+    # INTELLIGENT_TIERING has archives of its own, of which only HEAD tells.
+    archived = response.get("StorageClass") in ("GLACIER", "DEEP_ARCHIVE") or bool(response.get("ArchiveStatus"))
+    return archived and not restored
 
 
 def serves_encryption(asked: tuple[str | None, str | None], reference: tuple[str | None, str | None]) -> bool:

@@ -9,12 +9,13 @@ from typing import Any
 
 from deltaglider_async.cache import Lease
 from deltaglider_async.codec import xdelta
+from deltaglider_async.engine.announced import Announced
 from deltaglider_async.engine.core import Engine, where
-from deltaglider_async.errors import DiffEncodeError, InvalidRequestError
+from deltaglider_async.errors import DiffEncodeError
 from deltaglider_async.format import metadata as meta
 from deltaglider_async.format.candidates import MAGIC_LENGTH, compressed_stream
 from deltaglider_async.streams import Chunks
-from deltaglider_async.streams.digest import Digest, base64_sha256, digested
+from deltaglider_async.streams.digest import Digest, digested
 from deltaglider_async.streams.reported import reported
 from deltaglider_async.streams.source import Source
 from deltaglider_async.streams.spool import Spool
@@ -41,6 +42,9 @@ class PutRequest:
     def kept_metadata(self) -> dict[str, str]:
         """The user's metadata, and the id of the put where it has one."""
         return {**self.metadata, **({meta.PUT_ID: self.put_id} if self.put_id else {})}
+
+    announced: Announced = field(default_factory=lambda: Announced({}, ""))
+    """What `arguments` say of checksums; `put` fills it in."""
 
     @property
     def name(self) -> str:
@@ -113,17 +117,8 @@ async def encode(
     ).encode(tool=engine.tool)
     if not meta.fits(metadata | request.kept_metadata):
         return Refused(f"metadata of a delta and the user's together exceed {meta.LARGEST_METADATA:,} bytes")
-    check_announced(request, sha256)
+    request.announced.check_sha256(sha256)
     return Delta(spool, metadata | request.kept_metadata, sent.size, sha256)
-
-
-def check_announced(request: PutRequest, sha256: str) -> None:
-    announced = request.arguments.get("ChecksumSHA256")
-    if announced is not None and announced != base64_sha256(sha256):
-        raise InvalidRequestError(
-            f"cannot put {where(request.bucket, request.key)}: ChecksumSHA256 is {announced}, but the body's is "
-            f"{base64_sha256(sha256)}. Nothing was stored."
-        )
 
 
 async def compression_of(source: Source) -> str | None:

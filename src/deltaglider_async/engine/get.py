@@ -6,7 +6,6 @@ deletes can make a live object look absent or an old delta look alive.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -14,17 +13,17 @@ from typing import Any
 
 from deltaglider_async.codec import xdelta
 from deltaglider_async.engine.core import Engine, Response, where
+from deltaglider_async.engine.extent import extent, is_partial, whole
 from deltaglider_async.engine.references import leased
 from deltaglider_async.errors import (
     CodecUnavailableError,
     DiffDecodeError,
     IntegrityMismatchError,
-    InvalidRequestError,
+    PreconditionFailedError,
 )
 from deltaglider_async.format import keys
 from deltaglider_async.format import metadata as meta
 from deltaglider_async.store.body import Request, body_chunks
-from deltaglider_async.store.errors import service_error
 from deltaglider_async.streams import Chunks
 from deltaglider_async.streams.body import ObjectBody, verified
 from deltaglider_async.streams.chunks import window
@@ -32,9 +31,6 @@ from deltaglider_async.streams.digest import base64_sha256
 from deltaglider_async.streams.reported import reported
 from deltaglider_async.streams.spool import Spool
 from deltaglider_async.types import Progress
-
-#: Python does not read numbers of more than 4,300 digits, and reads digits that are not ASCII.
-_RANGE = re.compile(r"bytes=(?:([0-9]{1,4000})-([0-9]{0,4000})|-([0-9]{1,4000}))")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,13 +50,16 @@ class Found:
     @property
     def size(self) -> int:
         """The original's size in bytes."""
-        return self.delta.file_size if self.delta else int(self.response["ContentLength"])
+        return self.delta.file_size if self.delta else self.stored_size
 
     @property
     def stored_size(self) -> int:
-        """Bytes of the stored object."""
-        return int(self.response["ContentLength"])
+        """Bytes of the stored object, also where the answer is about a part of it."""
+        total = (self.response.get("ContentRange") or "").rpartition("/")[2]
+        return int(total) if total.isdecimal() else int(self.response["ContentLength"])
 
+
+_CONDITIONS = frozenset({"IfMatch", "IfNoneMatch", "IfModifiedSince", "IfUnmodifiedSince"})
 
 Ask = Callable[[str, str, Mapping[str, Any]], Awaitable[Response | None]]
 
@@ -68,19 +67,44 @@ Ask = Callable[[str, str, Mapping[str, Any]], Awaitable[Response | None]]
 async def find(
     ask: Ask, ask_existing: Callable[..., Awaitable[Response]], bucket: str, key: str, arguments: Mapping[str, Any]
 ) -> Found:
-    """The stored object of a logical key, by HEAD or GET. Raises `NotFoundError` if there is none."""
+    """The stored object of a logical key, by HEAD or GET. Raises `NotFoundError` if there is none.
+
+    Conditions go to S3 with each request, which holds them against what is there. They speak of the logical object:
+    its ETag and its age are those of its stored form.
+    """
+    if key.endswith(keys.DELTA_SUFFIX) and is_partial(arguments):
+        # Perhaps the stored name of a delta, which is needed whole.
+        response = await ask(bucket, key, whole(arguments))
+        if response is not None:
+            if meta.is_delta(response.get("Metadata", {})):
+                return _found(bucket, key, response)
+            discard(response)
     response = await ask(bucket, key, arguments)
     if response is not None:
         return _found(bucket, key, response)
     stored = keys.delta_key(key)
-    if keys.fits(stored):
-        # A range speaks of the original's bytes; the delta is needed whole.
-        response = await ask(bucket, stored, {name: value for name, value in arguments.items() if name != "Range"})
-        if response is not None:
-            if meta.is_delta(response.get("Metadata", {})):
-                return _found(bucket, stored, response)
-            _discard(response)  # somebody else's object, which has its own name
+    if keys.fits(stored) and (response := await _ask_delta(ask, bucket, stored, arguments)) is not None:
+        return _found(bucket, stored, response)
     return _found(bucket, key, await ask_existing(bucket, key, arguments))
+
+
+async def _ask_delta(ask: Ask, bucket: str, stored: str, arguments: Mapping[str, Any]) -> Response | None:
+    """The delta form; None where there is none, or somebody else's object, which has its own name."""
+    try:
+        response = await ask(bucket, stored, whole(arguments))
+    except PreconditionFailedError:
+        # Such an answer does not say whose object it is about.
+        unconditional = {name: value for name, value in whole(arguments).items() if name not in _CONDITIONS}
+        response = await ask(bucket, stored, unconditional)
+        if response is not None:
+            discard(response)
+            if meta.is_delta(response.get("Metadata", {})):
+                raise
+        return None
+    if response is not None and not meta.is_delta(response.get("Metadata", {})):
+        discard(response)
+        return None
+    return response
 
 
 def _found(bucket: str, stored_key: str, response: Response) -> Found:
@@ -90,12 +114,13 @@ def _found(bucket: str, stored_key: str, response: Response) -> Found:
         try:
             delta = meta.DeltaMetadata.parse(metadata, stored_key, bucket)
         except BaseException:
-            _discard(response)
+            discard(response)
             raise
     return Found(bucket, stored_key, response, delta)
 
 
-def _discard(response: Response) -> None:
+def discard(response: Response) -> None:
+    """Close the body of an answer that nobody reads."""
     if "Body" in response:
         response["Body"].close()
 
@@ -103,7 +128,8 @@ def _discard(response: Response) -> None:
 async def head(engine: Engine, bucket: str, key: str, arguments: Mapping[str, Any]) -> Response:
     """HeadObject of a logical key."""
     found = await find(engine.store.head, engine.store.head_existing, bucket, key, arguments)
-    return _dressed(found)
+    asked = extent(arguments, found.size, where(bucket, key), "HeadObject") if found.delta else None
+    return dressed(found, arguments, asked)
 
 
 async def get(
@@ -116,32 +142,31 @@ async def get(
     """GetObject of a logical key; `Body` is an `ObjectBody`."""
     found = await find(engine.store.get, engine.store.get_existing, bucket, key, arguments)
     try:
-        response = _dressed(found)
         name = where(bucket, key)
+        asked = extent(arguments, found.size, name, "GetObject") if found.delta else None
+        response = dressed(found, arguments, asked)
         if found.delta is None:
             chunks = body_chunks(engine.store, found.response, Request(bucket, key, arguments, name))
-            if "ContentRange" not in response:
+            if not _is_part(found, arguments):
                 chunks = verified(chunks, size=found.size, sha256=found.sha256, name=name)
             chunks = reported(chunks, progress, "receiving")
         else:
-            _refuse_on_delta(name, arguments)
-            start, stop = 0, found.size
-            if (asked := arguments.get("Range")) and (wanted := parse_range(asked, found.size, name)):
-                start, stop = wanted
-                response["ContentRange"] = f"bytes {start}-{stop - 1}/{found.size}"
-                response["ContentLength"] = stop - start
-                del response["ChecksumSHA256"]  # that of the whole
-                response["ResponseMetadata"] = {**response["ResponseMetadata"], "HTTPStatusCode": 206}
             chunks = decoded(engine, found, name, arguments, progress)
-            if "ContentRange" in response:
-                chunks = window(chunks, start, stop, name)
-            else:
+            if asked in (None, (0, found.size)):
                 chunks = verified(chunks, size=found.size, sha256=found.sha256, name=name)
+            else:
+                assert asked is not None
+                chunks = window(chunks, *asked, name)
     except BaseException:
-        _discard(found.response)
+        discard(found.response)
         raise
     response["Body"] = ObjectBody(chunks, found.response["Body"].close)
     return response
+
+
+def _is_part(found: Found, arguments: Mapping[str, Any]) -> bool:
+    """Whether S3 answered with a part of a plain form. Not every service says so of a `PartNumber`."""
+    return "ContentRange" in found.response or arguments.get("PartNumber") is not None
 
 
 async def decoded(engine: Engine, found: Found, name: str, arguments: Mapping[str, Any], progress: Progress) -> Chunks:
@@ -149,7 +174,7 @@ async def decoded(engine: Engine, found: Found, name: str, arguments: Mapping[st
     delta = found.delta
     assert delta is not None
     if delta.codec:
-        _discard(found.response)
+        discard(found.response)
         raise CodecUnavailableError(
             f"cannot read {name}: it is stored with the codec {delta.codec!r}, which this version does not know. "
             "Upgrade deltaglider-async."
@@ -195,53 +220,32 @@ async def _plausible(found: Found, delta: meta.DeltaMetadata, name: str, receive
     raise IntegrityMismatchError(f"cannot read {name}: {reason}. The stored object is damaged.")
 
 
-def parse_range(asked: str, size: int, name: str) -> tuple[int, int] | None:
-    """First and last-plus-one byte of a `Range` (RFC 9110, 14.1); None for what S3 ignores.
-
-    Raises what S3 raises (`InvalidRange`) where nothing of it is inside the object.
-    """
-    match = _RANGE.fullmatch(asked.strip())
-    if match is None:
-        return None
-    first, last, suffix = match.groups()
-    if suffix is not None:
-        start, stop = max(0, size - int(suffix)), size
-    else:
-        start, stop = int(first), min(size, int(last) + 1) if last else size
-        if last and int(last) < start:
-            return None
-    if start >= stop:
-        raise service_error(
-            "InvalidRange",
-            416,
-            "GetObject",
-            f"cannot read {name}: the range {asked!r} is outside of its {size:,} bytes.",
-        )
-    return start, stop
-
-
-def _refuse_on_delta(name: str, arguments: Mapping[str, Any]) -> None:
-    if arguments.get("PartNumber") not in (None, 1):
-        raise InvalidRequestError(f"cannot read a part of {name}: it is stored as a delta. Use Range.")
-
-
 #: What S3 says of the stored object's bytes, which is not true of the original's.
-_OF_STORED_BYTES = ("ContentRange", "PartsCount", "ChecksumType")
+_OF_STORED_BYTES = ("Checksum", "ContentRange", "PartsCount")
+#: The same as headers, and our own part of the metadata.
+_HEADERS_OF_STORED_BYTES = ("x-amz-checksum-", "content-range", "x-amz-mp-parts-count", "content-md5")
+_OUR_HEADERS = ("x-amz-meta-dg-", "x-amz-meta-dg_")
 
 
-def _dressed(found: Found) -> Response:
-    """What S3 answered, as if the original were stored as itself."""
+def dressed(found: Found, arguments: Mapping[str, Any], asked: tuple[int, int] | None) -> Response:
+    """What S3 answered, as if the original were stored as itself. `asked`: the bytes of a delta that were asked for."""
     response = dict(found.response)
     response["Metadata"] = meta.user_part(response.get("Metadata", {}))
+    said = response.get("ResponseMetadata", {})
+    headers = {name: text for name, text in said.get("HTTPHeaders", {}).items() if not name.startswith(_OUR_HEADERS)}
     if found.delta is not None:
-        response = {
-            name: value
-            for name, value in response.items()
-            if name not in _OF_STORED_BYTES and not (name.startswith("Checksum"))
-        }
+        response = {name: value for name, value in response.items() if not name.startswith(_OF_STORED_BYTES)}
+        headers = {name: text for name, text in headers.items() if not name.startswith(_HEADERS_OF_STORED_BYTES)}
         response["ContentLength"] = found.size
-    if found.sha256 is not None and "ContentRange" not in response:
-        response["ChecksumSHA256"] = base64_sha256(found.sha256)
+        if asked is not None:
+            start, stop = asked
+            headers["content-range"] = response["ContentRange"] = f"bytes {start}-{stop - 1}/{found.size}"
+            response["ContentLength"] = stop - start
+            said = {**said, "HTTPStatusCode": 206}
+        headers["content-length"] = str(response["ContentLength"])
+    response["ResponseMetadata"] = {**said, "HTTPHeaders": headers}
+    if found.sha256 is not None and "ContentRange" not in response and arguments.get("PartNumber") is None:
+        response |= _checksum_of_all(response, found.sha256, arguments)
     response["DeltaGliderInfo"] = {
         "OriginalSize": found.size,
         "StoredSize": found.stored_size,
@@ -250,3 +254,10 @@ def _dressed(found: Found) -> Response:
         "ReferenceKey": found.delta.ref_key if found.delta else None,
     }
     return response
+
+
+def _checksum_of_all(response: Response, sha256: str, arguments: Mapping[str, Any]) -> Response:
+    """The recorded digest, in place of one of parts that S3 may have; other checksums and their type are S3's."""
+    others = {name for name in response if name.startswith("Checksum")} - {"ChecksumSHA256", "ChecksumType"}
+    typed = arguments.get("ChecksumMode") == "ENABLED" and not others
+    return {"ChecksumSHA256": base64_sha256(sha256)} | ({"ChecksumType": "FULL_OBJECT"} if typed else {})

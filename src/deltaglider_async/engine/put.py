@@ -27,6 +27,7 @@ from datetime import timedelta
 from typing import Any
 
 from deltaglider_async.cache import Lease
+from deltaglider_async.engine.announced import Announced, uncheckable
 from deltaglider_async.engine.core import (
     PROCESS_MEMORY,
     Engine,
@@ -40,7 +41,7 @@ from deltaglider_async.engine.core import (
     serves_encryption,
     where,
 )
-from deltaglider_async.engine.encode import Delta, PutRequest, Refused, check_announced, compression_of, encode
+from deltaglider_async.engine.encode import Delta, PutRequest, Refused, compression_of, encode
 from deltaglider_async.engine.parallel import concurrently
 from deltaglider_async.engine.references import leased
 from deltaglider_async.engine.trash import drop_unused
@@ -92,12 +93,18 @@ class PutResult:
 async def put(engine: Engine, request: PutRequest) -> PutResult:
     """Store an object. Raises what is in `errors`; the bucket then is as it was before."""
     keys.check_writable(request.bucket, request.key)
+    if request.arguments.get("WriteOffsetBytes") is not None:
+        raise InvalidRequestError(
+            f"cannot put {where(request.bucket, request.key)} with WriteOffsetBytes: objects are stored whole, so "
+            "that their bytes can be checked. Nothing was stored."
+        )
     for condition in CONDITIONS:
         if request.arguments.get(condition) is not None:
             await require(engine, request, condition)
     meta.check_user_metadata(request.metadata)
-    source = await settle(request.source, _IN_MEMORY)
-    request = replace(request, source=source)
+    announced = Announced(request.arguments, where(request.bucket, request.key))
+    source = await settle(announced.watched(request.source), _IN_MEMORY)
+    request = replace(request, source=source, announced=announced)
     swap = request.arguments.get("IfMatch") is not None
     refused = await _why_no_swap(engine, request) if swap else why_plain(engine, request)
     if refused:
@@ -134,7 +141,7 @@ async def keeps(engine: Engine, request: PutRequest, size: int, condition: Condi
 async def _why_no_swap(engine: Engine, request: PutRequest) -> Refused | None:
     """With `IfMatch`, the form that has the ETag is kept, whatever the name, the content or the ratio."""
     access = access_only(request.arguments)
-    if await engine.store.head(request.bucket, request.key, access) is not None:
+    if await engine.store.seen(request.bucket, request.key, access) is not None:
         return Refused("IfMatch keeps the form that is there")
     key = keys.delta_key(request.key)
     delta = await engine.store.head(request.bucket, key, access) if keys.fits(key) else None
@@ -142,7 +149,17 @@ async def _why_no_swap(engine: Engine, request: PutRequest) -> Refused | None:
         return Refused("there is nothing to match")  # S3 says so
     if delta["ETag"].strip('"') != request.arguments["IfMatch"].strip('"'):
         raise _unmet(request)
+    if unfit := unfit_for_a_delta(request.arguments):
+        raise _cannot_stay(request, unfit)
     return None
+
+
+def _cannot_stay(request: PutRequest, reason: str) -> Exception:
+    """`IfMatch` cannot be kept on two keys at once."""
+    return InvalidRequestError(
+        f"cannot put {where(request.bucket, request.key)} with IfMatch: the object there is a delta, and the new one "
+        f"cannot be: {reason}. Put it without the condition."
+    )
 
 
 def _unmet(request: PutRequest) -> Exception:
@@ -164,15 +181,24 @@ def why_plain(engine: Engine, request: PutRequest) -> Refused | None:
         return Refused("max_ratio is 0")
     if not keys.fits(keys.delta_key(request.key)):
         return Refused(f"the key leaves no room for {keys.DELTA_SUFFIX} within {keys.LONGEST_KEY} bytes")
-    if "SSECustomerKey" in arguments:
-        return Refused("a customer's encryption key cannot serve a shared reference")
+    if unfit := unfit_for_a_delta(arguments):
+        return Refused(unfit)
     if arguments.get("IfNoneMatch"):
         return Refused("IfNoneMatch compares and swaps on the plain form")
-    if _other_checksums(request):
-        return Refused("a checksum other than SHA-256 speaks of the bytes as sent")
     if request.source.size == 0:
         return Refused("it is empty")
     return None
+
+
+def unfit_for_a_delta(arguments: Mapping[str, Any]) -> str:
+    """Why a put with these arguments cannot be stored as a delta; empty if it can."""
+    if arguments.get("SSECustomerKey") is not None or arguments.get("SSECustomerAlgorithm") is not None:
+        return "a customer's encryption key cannot serve a shared reference"
+    if arguments.get("WebsiteRedirectLocation") is not None:
+        return "a website redirects from the plain form only"
+    if unchecked := uncheckable(arguments):
+        return f"{unchecked[0]} speaks of the bytes as sent"
+    return ""
 
 
 async def _put_candidate(engine: Engine, request: PutRequest) -> PutResult:
@@ -194,6 +220,8 @@ async def _put_candidate(engine: Engine, request: PutRequest) -> PutResult:
         if isinstance(result, PutResult):
             return result
         if isinstance(result, Refused):
+            if plain is None and request.arguments.get("IfMatch") is not None:
+                raise _cannot_stay(request, result.reason)
             return await _put_plain(engine, request, result)
     raise ReferenceCreationRaceError(
         f"cannot put {where(request.bucket, request.key)}: the reference of its folder was created, removed or "
@@ -209,7 +237,7 @@ async def look(
     reference: tuple[Reference | None, bool] = (None, False)
 
     async def look_for(key: str) -> None:
-        heads[key] = await engine.store.head(request.bucket, key, access)
+        heads[key] = await engine.store.seen(request.bucket, key, access)
 
     async def look_reference() -> None:
         nonlocal reference
@@ -321,10 +349,8 @@ async def write_delta(
     secured = await _secured(engine, request, delta, reference, lease, response)
     if isinstance(secured, Refused):
         return secured
-    response.pop("ChecksumType", None)
-    response = {name: value for name, value in response.items() if not name.startswith("Checksum")}
     return PutResult(
-        response | {"ChecksumSHA256": base64_sha256(delta.sha256)},
+        _of_the_whole(response, request, delta.sha256),
         "create_delta",
         delta.size,
         delta.spool.size,
@@ -332,6 +358,14 @@ async def write_delta(
         delta.ratio,
         secured.key,
     )
+
+
+def _of_the_whole(response: Response, request: PutRequest, sha256: str) -> Response:
+    """S3's answer to a write, with the original's checksums in place of those of what was sent."""
+    of_the_whole = {"ChecksumSHA256": base64_sha256(sha256), **request.announced.values}
+    if "ChecksumType" in response:
+        of_the_whole["ChecksumType"] = "FULL_OBJECT"
+    return {name: value for name, value in response.items() if not name.startswith("Checksum")} | of_the_whole
 
 
 async def _secured(
@@ -370,7 +404,12 @@ async def _secured(
 async def _send_delta(
     engine: Engine, request: PutRequest, delta: Delta, metadata: Mapping[str, str], condition: Mapping[str, str]
 ) -> Response:
-    arguments = {name: value for name, value in request.arguments.items() if name != "ChecksumSHA256"}
+    # A checksum that was given is the original's; `ChecksumAlgorithm` guards the delta on its way.
+    arguments = {
+        name: value
+        for name, value in request.arguments.items()
+        if name == "ChecksumAlgorithm" or not name.startswith(("Checksum", "ContentMD5"))
+    }
     return await engine.store.put(
         request.bucket,
         keys.delta_key(request.key),
@@ -431,7 +470,8 @@ async def _put_plain(engine: Engine, request: PutRequest, refused: Refused) -> P
     if delta is not None and request.arguments.get("IfNoneMatch"):
         raise _unmet(request)
     size = source.size
-    if (size is None or size > LARGEST_SINGLE_PUT) and (unchecked := _other_checksums(request)):
+    given = set(uncheckable(request.arguments)) & request.announced.given.keys()
+    if (size is None or size > LARGEST_SINGLE_PUT) and (unchecked := sorted(given)):
         raise InvalidRequestError(
             f"cannot put {where(bucket, key)}: {unchecked[0]} cannot be checked for a body that is sent in parts. "
             "Give ChecksumSHA256."
@@ -445,7 +485,7 @@ async def _put_plain(engine: Engine, request: PutRequest, refused: Refused) -> P
         sha256, chunks = source.sha256 or "", source.open()
     if sha256:
         assert size is not None
-        check_announced(request, sha256)
+        request.announced.check_sha256(sha256)
         ours = meta.plain_metadata(request.name, sha256, size, tool=engine.tool)
         # Ours are a convenience here; a user's metadata that fills the 2 KB goes first.
         metadata = ours | metadata if meta.fits(ours | metadata) else metadata
@@ -463,6 +503,7 @@ async def _put_plain(engine: Engine, request: PutRequest, refused: Refused) -> P
     if not sha256:
         size, sha256 = sent.size, await sent.hexdigest()
     assert size is not None
+    response = _of_the_whole(response, request, sha256)
     return PutResult(response, "upload_direct", size, size, sha256, refused.ratio, reason=refused.reason)
 
 
@@ -486,15 +527,9 @@ async def remove_delta_beside(engine: Engine, bucket: str, key: str, delta: Resp
         await drop_unused(engine, bucket, space, access)
 
 
-def _other_checksums(request: PutRequest) -> list[str]:
-    """Checksums of the body that the caller gave and that only S3 checks, in a single PutObject."""
-    ours = ("ChecksumAlgorithm", "ChecksumSHA256", "ChecksumType")
-    return [name for name in request.arguments if name.startswith(("Checksum", "ContentMD5")) and name not in ours]
-
-
 async def _as_announced(request: PutRequest, chunks: Chunks, sent: Digest) -> Chunks:
     """The same chunks through a digest; raises at their end, before the upload is completed, for a wrong checksum."""
     async with aclosing(digested(chunks, sent)) as counted:
         async for chunk in counted:
             yield chunk
-    check_announced(request, await sent.hexdigest())
+    request.announced.check_sha256(await sent.hexdigest())

@@ -34,7 +34,8 @@ from deltaglider_async.errors import (
 
 MISSING_KEY = frozenset({"NoSuchKey", "404", "NotFound", "NoSuchVersion"})
 _MISSING = MISSING_KEY | {"NoSuchBucket", "NoSuchUpload"}
-_PRECONDITION = frozenset({"PreconditionFailed", "412", "ConditionalRequestConflict"})
+_PRECONDITION = frozenset({"PreconditionFailed", "412", "ConditionalRequestConflict", "304", "NotModified"})
+_INVALID = frozenset({"BadDigest", "InvalidDigest", "XAmzContentChecksumMismatch"})
 
 _ADVICE = {
     "NoSuchBucket": "Check the name and the endpoint, or create the bucket (create_bucket).",
@@ -46,6 +47,7 @@ _ADVICE = {
     "RequestTimeTooSkewed": "Set this machine's clock.",
     "PermanentRedirect": "The bucket is in another region; give that one (--region, region_name).",
     "BucketNotEmpty": "Delete its objects first; dropped references count too (dg gc --exclusive --older-than 0s).",
+    "InvalidObjectState": "It is archived: restore it first (restore_object), which takes hours.",
     "SlowDown": "The service asks for fewer requests; try again later.",
 }
 
@@ -82,15 +84,22 @@ def code_of(error: BaseException) -> str:
 
 
 def service_error(
-    code: str, status: int, operation: str, message: str, kind: type[ClientError] = ClientError
+    code: str,
+    status: int,
+    operation: str,
+    message: str,
+    kind: type[ClientError] = ClientError,
+    *,
+    ours: type[DeltaGliderError] | None = None,
 ) -> Exception:
     """What S3 would answer, for something about a logical key that the engine found out itself.
 
-    `kind` is botocore's class for the code, where it has one.
+    It is one of `ours` too, of the kind that the code stands for unless given; `kind` is botocore's class for the code,
+    where it has one.
     """
     answer: Any = {"Error": {"Code": code, "Message": message}, "ResponseMetadata": {"HTTPStatusCode": status}}
     error = kind(answer, operation)
-    return _both(_kind(error), error, message)
+    return _both(ours or _kind(error), error, message)
 
 
 def refused(message: str) -> Exception:
@@ -143,6 +152,8 @@ def _kind(error: ClientError) -> type[DeltaGliderError]:
     code = code_of(error)
     if code in _MISSING:
         return NotFoundError
+    if code in _INVALID:
+        return InvalidRequestError
     return PreconditionFailedError if code in _PRECONDITION else StorageIOError
 
 

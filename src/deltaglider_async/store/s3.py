@@ -65,7 +65,7 @@ _DECIDING = {
 _CONDITIONS = frozenset(name for names in _DECIDING.values() for name in names)
 
 #: What services answer to a call that they do not have.
-_NO_SUCH_CALL = frozenset({"NotImplemented", "501", "MethodNotAllowed", "405"})
+NO_SUCH_CALL = frozenset({"NotImplemented", "501", "MethodNotAllowed", "405"})
 
 Response = dict[str, Any]
 Arguments = Mapping[str, Any]
@@ -117,6 +117,35 @@ class Store:
             response = await self.get_existing(bucket, key, arguments)
             response.pop("Body").close()
         return response
+
+    async def seen(self, bucket: str, key: str, arguments: Arguments = NONE) -> Response | None:
+        """As `head`. Also of an object that HEAD refuses without the customer's key that it is encrypted with: its
+        ETag, size and age, which a listing tells.
+        """
+        try:
+            return await self.head(bucket, key, arguments)
+        except StorageIOError as error:
+            if code_of(error) != "400":
+                raise
+            async with aclosing(self.pages(bucket, {**arguments, "Prefix": key, "MaxKeys": 1})) as pages:
+                async for page in pages:
+                    for item in page.get("Contents", ()):
+                        if item["Key"] == key:
+                            told = {name: item[name] for name in ("ETag", "LastModified")}
+                            return {**told, "ContentLength": item["Size"], "Metadata": {}}
+                    break
+            raise
+
+    async def object_parts(self, bucket: str, key: str, arguments: Arguments = NONE) -> Response | None:
+        """`ObjectParts` of GetObjectAttributes; None where the service tells none."""
+        with translated("read the parts of", f"s3://{bucket}/{key}"):
+            answer: Response = await self.s3.get_object_attributes(
+                Bucket=bucket,
+                Key=key,
+                ObjectAttributes=["ObjectParts"],
+                **self.accepted("GetObjectAttributes", arguments),
+            )
+        return answer.get("ObjectParts")
 
     async def get(self, bucket: str, key: str, arguments: Arguments = NONE) -> Response | None:
         """GetObject; None where there is no such object. Its `Body` must be closed or read to its end."""
@@ -171,7 +200,7 @@ class Store:
             arguments = {**arguments, "Bucket": bucket, "Key": key, "Metadata": identified}
             with translated("put", f"s3://{bucket}/{key}"):
                 if second is None:
-                    if sha256 is not None:
+                    if sha256 is not None and not _has_checksum(arguments):
                         # Named as well: S3 asks for that in a bucket with Object Lock.
                         arguments |= {"ChecksumSHA256": base64_sha256(sha256), "ChecksumAlgorithm": "SHA256"}
                     try:
@@ -182,9 +211,27 @@ class Store:
                         return await self._written_already(error, arguments, identity)
                     return response
                 # A checksum of the whole says nothing about parts; S3 computes those of the parts itself.
-                arguments = {name: value for name, value in arguments.items() if not name.startswith("Checksum")}
-                return await self._in_parts(
+                arguments = {
+                    name: value
+                    for name, value in arguments.items()
+                    if name == "ChecksumAlgorithm" or not name.startswith(("Checksum", "ContentMD5"))
+                }
+                self._check_all_sent(arguments)
+                completed = await self._in_parts(
                     arguments, identity, lambda upload: self._send_parts(upload, first, second, parts)
+                )
+                said = self.s3.meta.service_model.operation_model("PutObject").output_shape.members
+                return {name: completed[name] for name in completed if name in said or name == "ResponseMetadata"}
+
+    def _check_all_sent(self, arguments: Arguments) -> None:
+        """Raise for an argument of a put that none of the requests of a multipart upload knows."""
+        calls = ("CreateMultipartUpload", "UploadPart", "CompleteMultipartUpload")
+        sent = set().union(*(self.accepted(call, arguments) for call in calls))
+        for name in arguments.keys() - sent:
+            if arguments[name] is not None:
+                raise InvalidRequestError(
+                    f"cannot put s3://{arguments['Bucket']}/{arguments['Key']} with {name}: the body is sent in parts, "
+                    "which have no such argument. Nothing was stored."
                 )
 
     async def copy(self, bucket: str, key: str, source: Mapping[str, str], arguments: Arguments) -> Response:
@@ -332,7 +379,7 @@ class Store:
                     Bucket=bucket, Key=key, **self.accepted("GetObjectTagging", arguments)
                 )
         except StorageIOError as error:
-            if code_of(error) in _NO_SUCH_CALL:
+            if code_of(error) in NO_SUCH_CALL:
                 return ""
             raise
         return urlencode([(tag["Key"], tag["Value"]) for tag in answer["TagSet"]])
@@ -384,6 +431,13 @@ class Store:
             if not page.get("IsTruncated"):
                 return
             token = {"ContinuationToken": page["NextContinuationToken"]}
+
+
+def _has_checksum(arguments: Arguments) -> bool:
+    """Whether a put names a checksum of its own. S3 takes one."""
+    others = {"ChecksumCRC32", "ChecksumCRC32C", "ChecksumCRC64NVME", "ChecksumSHA1"}
+    named = any(arguments.get(name) is not None for name in others)
+    return named or arguments.get("ChecksumAlgorithm") not in (None, "SHA256")
 
 
 def _retries(error: ClientError) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
 from types import TracebackType
@@ -50,7 +51,8 @@ def _whole(view: memoryview) -> bytes:
 
 
 class ObjectBody:
-    """What `get_object` returns as `Body`: `read`, `iter_chunks`, `iter_lines`, async iteration, `async with`.
+    """What `get_object` returns as `Body`, with the methods of aiobotocore's `StreamingBody`: `read`, `readinto`,
+    `iter_chunks`, `iter_lines`, `readlines`, async iteration, `async with`, `close`.
 
     Reading starts with the first call. Leave the `async with` block or call `aclose` to give everything
     behind it back early; reading to the end does so too.
@@ -68,6 +70,8 @@ class ObjectBody:
         self._position = 0
         self._ended = False
         self._error: BaseException | None = None
+        #: Held here, because the loop holds its tasks weakly.
+        self._closing: asyncio.Future[None] | None = None
 
     async def read(self, amt: int | None = None) -> bytes:
         """The next `amt` bytes (fewer only at the end), or all that is left."""
@@ -81,6 +85,12 @@ class ObjectBody:
             wanted -= len(parts[-1])
         self._position += amt - wanted
         return _whole(parts[0]) if len(parts) == 1 else b"".join(parts)
+
+    async def readinto(self, b: bytearray | memoryview) -> int:
+        """Fill `b` with the next bytes, and return how many there were: fewer than its length only at the end."""
+        data = await self.read(len(b))
+        b[: len(data)] = data
+        return len(data)
 
     async def readany(self) -> bytes:
         """The next bytes in whatever number they come; empty at the end."""
@@ -105,6 +115,14 @@ class ObjectBody:
         if pending:
             yield pending if keepends else pending.rstrip(b"\r\n")
 
+    async def readlines(self) -> list[bytes]:
+        """All lines that are left, without their ends."""
+        return [line async for line in self.iter_lines()]
+
+    def readable(self) -> bool:
+        """Whether there may be more to read."""
+        return bool(self._held) or not self._ended
+
     def tell(self) -> int:
         """How many bytes were read."""
         return self._position
@@ -120,12 +138,20 @@ class ObjectBody:
                 release, self._release = self._release, None
                 release()
 
-    async def close(self) -> None:
-        """The same as `aclose`."""
-        await self.aclose()
+    def close(self) -> asyncio.Future[None]:
+        """As `aclose`, begun at once, as nobody awaits aiobotocore's. Await it to know that all is given back."""
+        if self._closing is None:
+            self._ended = True
+            self._closing = asyncio.ensure_future(self.aclose())
+        return self._closing
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         return self.iter_chunks(CHUNK)
+
+    async def __anext__(self) -> bytes:
+        if chunk := await self.read(CHUNK):
+            return chunk
+        raise StopAsyncIteration
 
     async def __aenter__(self) -> ObjectBody:
         return self

@@ -1,4 +1,4 @@
-"""SHA-256 and size of a stream, computed off the event loop."""
+"""Digest and size of a stream, computed off the event loop."""
 
 from __future__ import annotations
 
@@ -6,20 +6,31 @@ import asyncio
 import base64
 import hashlib
 from contextlib import aclosing
+from typing import Protocol
 
 from deltaglider_async.streams import CHUNK, Chunks
 
 
+class Hash(Protocol):
+    """What hashlib makes."""
+
+    def update(self, data: bytes, /) -> None:
+        """Take the next bytes."""
+
+    def hexdigest(self) -> str:
+        """The digest of all so far, in lower-case hex."""
+
+
 class Digest:
-    """SHA-256 and size of all bytes that went through `update`.
+    """SHA-256, or another `hash`, and size of all bytes that went through `update`.
 
     Small chunks are collected, so that one hop to a thread hashes at least a megabyte, while the next ones
     are fetched. Nothing may change a chunk after it was passed in.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, hash: Hash | None = None) -> None:
         self.size = 0
-        self._hash = hashlib.sha256()
+        self._hash: Hash = hash or hashlib.sha256()
         self._pending: list[bytes] = []
         self._pending_size = 0
         # At most one: hashing goes in order, and what waits for it is bounded.
