@@ -18,7 +18,7 @@ from typing import Any, Literal
 
 from deltaglider_async.cache import ReferenceCache
 from deltaglider_async.codec import Codec
-from deltaglider_async.engine import copy, delete, fsck, gc, get, put
+from deltaglider_async.engine import copy, delete, delete_many, fsck, gc, get, put
 from deltaglider_async.engine.copy_source import CopyRequest
 from deltaglider_async.engine.core import Engine
 from deltaglider_async.engine.encode import PutRequest
@@ -44,15 +44,18 @@ _GRAINS = (
 )
 #: A second look at once: nobody is at work when fsck is.
 fsck._SECONDS_FOR_PUTS = 0
+#: Two keys are many here.
+delete_many._WORTH_A_LISTING = 2
 _SETTINGS = Settings(cache_backend="memory", memory_mb=1024)
 
 
 @dataclass(frozen=True, slots=True)
 class Op:
     """What a client does: `put` in the `delta` or `plain` form, `create` (IfNoneMatch), `swap` (head, then put with
-    IfMatch), `get`, `delete`, `remove` (head, then delete with IfMatch), or `gc`."""
+    IfMatch), `get`, `delete`, `deletes` (of this key and another one together), `remove` (head, then delete with
+    IfMatch), or `gc`."""
 
-    what: Literal["put", "create", "swap", "get", "delete", "remove", "copy", "gc"]
+    what: Literal["put", "create", "swap", "get", "delete", "deletes", "remove", "copy", "gc"]
     key: str = ""
     form: Literal["delta", "plain"] = "delta"
     letter: str = ""
@@ -211,6 +214,17 @@ async def _delete(world: World, engine: Engine, op: Op, **arguments: Any) -> str
     return str(response["DeltaGliderInfo"]["Type"])
 
 
+async def _deletes(world: World, engine: Engine, op: Op) -> str:
+    both = [op.key, "b" if op.key == "a" else "a"]
+    for key in both:
+        world.begin(engine, "write", key, None)
+    outcomes, _ = await delete_many.delete_objects(engine, BUCKET, [{"Key": key} for key in both], {})
+    failed = [outcome for outcome in outcomes if isinstance(outcome, delete_many.Failed)]
+    if failed and engine.store.s3.name not in world.gate.dead:
+        raise AssertionError(failed)
+    return ", ".join(getattr(outcome, "kind", "failed") for outcome in outcomes)
+
+
 async def _remove(world: World, engine: Engine, op: Op) -> str:
     etag = await _head(engine, op)
     return await _delete(world, engine, op, IfMatch=etag) if etag else "nothing to remove"
@@ -256,6 +270,7 @@ _OPERATIONS: Mapping[str, Callable[[World, Engine, Op], Awaitable[str]]] = {
     "swap": _swap,
     "get": _get,
     "delete": _delete,
+    "deletes": _deletes,
     "remove": _remove,
     "copy": _copy,
     "gc": _gc,

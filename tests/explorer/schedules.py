@@ -60,9 +60,14 @@ KNOWN: tuple[Shape, ...] = (
     ("delta", ((Op("copy", "b", source="a"),), (delete_op("a"), delete_op("b")), (put_op("c", "B"),))),
     ("leftover", ((delete_op("a"),), (get_op("a"), get_op("a")))),
     ("leftover", ((delete_op("a"),), (plain_op("a", "B"),), (get_op("a"),))),
+    ("pair", ((Op("deletes", "a"),), (plain_op("a", "B"),), (put_op("b", "A"), get_op("b")))),
+    ("leftover", ((Op("deletes", "a"),), (plain_op("a", "B"), get_op("a")), (get_op("b"),))),
 )
 
-_WHATS = ("put", "put", "put", "put", "get", "get", "get", "delete", "delete", "create", "swap", "remove", "copy", "gc")
+_WHATS = (
+    *("put", "put", "put", "put", "get", "get", "get", "delete", "delete", "deletes"),
+    *("create", "swap", "remove", "copy", "gc"),
+)
 _FORMS = ("delta", "delta", "plain")
 
 

@@ -15,14 +15,31 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import aclosing
+from dataclasses import dataclass, replace
 from typing import Any
 
 from deltaglider_async.engine.core import Engine, Response, access_only, where
-from deltaglider_async.engine.trash import delta_keys, drop_unused
-from deltaglider_async.errors import InvalidRequestError
+from deltaglider_async.engine.trash import Dropped, delta_keys, drop_unused
+from deltaglider_async.errors import IntegrityMismatchError, InvalidRequestError, StorageIOError
 from deltaglider_async.format import keys
 from deltaglider_async.format import metadata as meta
-from deltaglider_async.store.errors import service_error
+from deltaglider_async.store.errors import code_of, service_error
+from deltaglider_async.store.s3 import instant
+
+#: What S3 answers for a version that is a delete marker.
+_MARKER = frozenset({"405", "MethodNotAllowed"})
+_CONDITIONS = frozenset({"IfMatch", "IfMatchSize", "IfMatchLastModifiedTime"})
+
+
+@dataclass(frozen=True, slots=True)
+class Deleted:
+    """What became of a key: `kind` as `Type` of `DeltaGliderInfo`, `response` is S3's."""
+
+    stored_key: str
+    kind: str
+    response: Response
+    space: str | None = None
+    """A deltaspace whose last delta this may have been: its references are to be dropped if nothing uses them."""
 
 
 async def delete(engine: Engine, bucket: str, key: str, arguments: Mapping[str, Any]) -> Response:
@@ -31,87 +48,146 @@ async def delete(engine: Engine, bucket: str, key: str, arguments: Mapping[str, 
     Raises `InvalidRequestError` for a reference that deltas use, and `PreconditionFailedError` where `IfMatch`
     is not the ETag of the object.
     """
+    deleted = await delete_key(engine, bucket, key, arguments)
+    dropped = Dropped()
+    if deleted.space is not None:
+        dropped = await drop_unused(engine, bucket, deleted.space, access_only(arguments))
+    return {**deleted.response, "DeltaGliderInfo": told(deleted, dropped)}
+
+
+def told(deleted: Deleted, dropped: Dropped) -> Response:
+    """The `DeltaGliderInfo` of a delete."""
+    # A reference that could not be moved to the trash is still there.
+    gone = deleted.kind != "not_found" and not (deleted.kind == "reference" and dropped.warning)
+    warnings = [dropped.warning] if dropped.warning else []
+    return {"Type": deleted.kind, "Deleted": gone, "Warnings": warnings, "DependentDeltas": 0}
+
+
+async def delete_key(engine: Engine, bucket: str, key: str, arguments: Mapping[str, Any]) -> Deleted:
+    """All of `delete` but the drop of references that are not used any more."""
     access = access_only(arguments)
     if keys.is_reference(key):
         await _refuse_used_reference(engine, bucket, key, access)
         if not set(arguments) - set(access):
             space = keys.reference_space(key)
-            if await engine.conditions.keeps(bucket, space, "DeleteObject", "IfMatch", access):
-                there = await engine.store.head(bucket, key, access) is not None
-                await drop_unused(engine, bucket, space, access)
-                return {"ResponseMetadata": {"HTTPStatusCode": 204}, **_told("reference" if there else "not_found")}
+            reference, there = await engine.reference(bucket, key, access)
+            kept = await engine.conditions.keeps(bucket, space, "DeleteObject", "IfMatch", access)
+            if kept and (reference is not None or not there):
+                answer = {"ResponseMetadata": {"HTTPStatusCode": 204}}
+                return Deleted(key, "reference" if there else "not_found", answer, space)
+    if arguments.get("VersionId") is not None:
+        return await _delete_version(engine, bucket, key, arguments)
     given = key
-    if key.endswith(keys.DELTA_SUFFIX) and _is_delta(await engine.store.head(bucket, key, access)):
+    if key.endswith(keys.DELTA_SUFFIX) and is_delta(await engine.store.head(bucket, key, access)):
         key = keys.logical_key(key)  # the stored form of that logical key
+    deleted = await _delete_forms(engine, bucket, key, arguments, leftover_only=given != key)
+    if keys.is_internal(key) and deleted.kind == "direct":
+        return replace(deleted, kind="reference" if key.endswith(keys.REFERENCE_NAME) else "internal")
+    return deleted
+
+
+async def _delete_forms(
+    engine: Engine, bucket: str, key: str, arguments: Mapping[str, Any], *, leftover_only: bool
+) -> Deleted:
+    access = access_only(arguments)
     delta_key, space = keys.delta_key(key), keys.deltaspace(key)
-    condition = {name for name in arguments if name.startswith("IfMatch")}
+    conditional = any(arguments.get(name) is not None for name in _CONDITIONS)
     unchanged = await engine.conditions.keeps(bucket, space, "DeleteObject", "IfMatch", access)
-    if condition and not unchanged:
+    if conditional and not unchanged:
         raise InvalidRequestError(
             f"cannot delete {where(bucket, key)} with IfMatch: this endpoint deletes whether it holds or not. "
             "Nothing was deleted."
         )
-    store, response = engine.store, Response()
-    had_delta = had_leftover = False
+    store = engine.store
+    had_leftover = False
     while True:
         # In this order: a delta that is seen before a plain form is leftover.
         delta = await store.head(bucket, delta_key, access) if keys.fits(delta_key) else None
-        if not _is_delta(delta):
+        if not is_delta(delta):
             delta = None  # nothing, or somebody else's object, which has its own name
-        plain = await store.head(bucket, key, access)
+        plain = await store.seen(bucket, key, access)
         if had_leftover and plain is None:
-            if condition:
+            if conditional:
                 raise _unmet(bucket, key, "it has been deleted meanwhile")
-            break
-        had_delta = had_delta or delta is not None
-        kind = "direct" if plain is not None else "delta" if delta is not None else "not_found"
-        _check_condition(bucket, key, plain or delta, arguments)
-        if arguments.get("VersionId") is not None:
-            if plain is None:
-                raise InvalidRequestError(
-                    f"cannot delete a version of {where(bucket, key)}: it is not stored as itself now, so the version "
-                    f"may be of another stored object. Delete it from {where(bucket, delta_key)} with S3's own tools."
-                )
-            return await store.delete(bucket, key, arguments) | _told(kind)
+            return Deleted(key, "direct", {"ResponseMetadata": {"HTTPStatusCode": 204}}, space)
+        _check_conditions(bucket, key, plain, delta, arguments)
         if delta is None:
             response = await store.delete(bucket, key, arguments)
-            break
+            return Deleted(key, "not_found" if plain is None else "direct", response, space if had_leftover else None)
         if plain is None:
-            response = await store.delete(bucket, delta_key, arguments)
-            break
+            response = await store.delete(bucket, delta_key, _of_the_delta(arguments, delta))
+            return Deleted(delta_key, "delta", response, space)
         if unchanged:
             await store.delete_if_unchanged(bucket, delta_key, delta["ETag"], access)
         else:
             await store.delete(bucket, delta_key, access)
         had_leftover = True
-        if given != key:
-            kind = "delta"  # the leftover was named, not the object
-            break
-    if had_delta:
-        await drop_unused(engine, bucket, space, access)
-    if keys.is_internal(key) and plain is not None:
-        kind = "reference" if key.endswith(keys.REFERENCE_NAME) else "internal"
-    return response | _told(kind)
+        if leftover_only:  # it was named, not the object
+            return Deleted(delta_key, "delta", {"ResponseMetadata": {"HTTPStatusCode": 204}}, space)
 
 
-def _check_condition(bucket: str, key: str, found: Response | None, arguments: Mapping[str, Any]) -> None:
-    """A condition speaks of the object, which is the plain form where both exist; the leftover goes first."""
-    wanted = arguments.get("IfMatch")
-    if found is not None and wanted not in (None, "*") and wanted.strip('"') != found["ETag"].strip('"'):
-        raise _unmet(bucket, key, f"its ETag is {found['ETag']}, not {wanted}")
+def _of_the_delta(arguments: Mapping[str, Any], delta: Response) -> Response:
+    """The arguments of a delete for the delta form. Its ETag means one write, so it stands for every condition."""
+    conditional = any(arguments.get(name) is not None for name in _CONDITIONS)
+    rest = {name: value for name, value in arguments.items() if name not in _CONDITIONS}
+    return rest | ({"IfMatch": delta["ETag"]} if conditional else {})
+
+
+def _check_conditions(
+    bucket: str, key: str, plain: Response | None, delta: Response | None, arguments: Mapping[str, Any]
+) -> None:
+    """Conditions speak of the object, which is the plain form where both exist; the leftover goes first."""
+    found = plain or delta
+    if found is None:
+        return
+    etag, size, time = (arguments.get(name) for name in ("IfMatch", "IfMatchSize", "IfMatchLastModifiedTime"))
+    if etag not in (None, "*") and etag.strip('"') != found["ETag"].strip('"'):
+        raise _unmet(bucket, key, f"its ETag is {found['ETag']}, not {etag}")
+    if size is not None and (actual := _size(bucket, key, plain, found)) != size:
+        raise _unmet(bucket, key, f"it has {actual:,} bytes, not {size:,}")
+    if time is not None and instant(time).replace(microsecond=0) != found["LastModified"].replace(microsecond=0):
+        raise _unmet(bucket, key, f"it is of {found['LastModified']}, not of {time}")
+
+
+def _size(bucket: str, key: str, plain: Response | None, found: Response) -> int:
+    """The original's size, where the metadata of a delta tells it."""
+    if plain is None:
+        try:
+            return meta.DeltaMetadata.parse(found.get("Metadata", {}), keys.delta_key(key), bucket).file_size
+        except IntegrityMismatchError:
+            pass  # what cannot be read can still be deleted
+    return int(found["ContentLength"])
+
+
+async def _delete_version(engine: Engine, bucket: str, key: str, arguments: Mapping[str, Any]) -> Deleted:
+    """A version is of one stored object, and is deleted there. That changes no other form of the key."""
+    access = access_only(arguments)
+    version = {**access, "VersionId": arguments["VersionId"]}
+    for stored in (key, keys.delta_key(key)):
+        if not keys.fits(stored):
+            continue
+        found = None
+        try:
+            found = await engine.store.seen(bucket, stored, version)
+            if found is None or (stored != key and not is_delta(found)):
+                continue
+        except StorageIOError as error:
+            if code_of(error) not in _MARKER:
+                break  # S3 says what is wrong with the request itself
+        response = await engine.store.delete(bucket, stored, arguments)
+        is_a_delta = stored != key or (key.endswith(keys.DELTA_SUFFIX) and is_delta(found))
+        return Deleted(
+            stored, "delta" if is_a_delta else "direct", response, keys.deltaspace(key) if is_a_delta else None
+        )
+    return Deleted(key, "not_found", await engine.store.delete(bucket, key, arguments))
 
 
 def _unmet(bucket: str, key: str, what: str) -> Exception:
     return service_error("PreconditionFailed", 412, "DeleteObject", f"cannot delete {where(bucket, key)}: {what}.")
 
 
-def _told(kind: str) -> Response:
-    return {
-        "DeltaGliderInfo": {"Type": kind, "Deleted": kind != "not_found", "Warnings": [], "DependentDeltas": 0},
-    }
-
-
-def _is_delta(head: Response | None) -> bool:
+def is_delta(head: Response | None) -> bool:
+    """Whether what HEAD answered is about a delta form."""
     return head is not None and meta.is_delta(head.get("Metadata", {}))
 
 

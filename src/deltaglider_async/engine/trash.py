@@ -25,6 +25,7 @@ import logging
 import secrets
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
+from dataclasses import dataclass
 from typing import Any
 
 import anyio
@@ -92,37 +93,52 @@ def _is_delta(item: Response) -> bool:
     return str(item["Key"]).endswith(keys.DELTA_SUFFIX)
 
 
-async def drop_unused(engine: Engine, bucket: str, space: str, access: Arguments) -> None:
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """The references that a drop removed, and why others stay that it should have removed; empty where none do."""
+
+    keys: tuple[str, ...] = ()
+    warning: str = ""
+
+
+async def drop_unused(engine: Engine, bucket: str, space: str, access: Arguments) -> Dropped:
     """Drop the references of a deltaspace that has no delta, where that is safe.
 
-    What S3 refuses is logged, not raised: who deleted the last delta has done so, and `gc` comes by later.
+    What S3 refuses is told, not raised: who deleted the last delta has done so, and `gc` comes by later.
     """
+    dropped: list[str] = []
+    warning = ""
     try:
-        if not await engine.conditions.keeps(bucket, space, "DeleteObject", "IfMatch", access):
-            return
-        if await has_deltas(engine, bucket, space, access):
-            return
-        for key in [keys.reference_key(space), *await _addressed(engine, bucket, space, access)]:
-            await _drop(engine, bucket, space, key, access)
+        if await engine.conditions.keeps(bucket, space, "DeleteObject", "IfMatch", access) and not await has_deltas(
+            engine, bucket, space, access
+        ):
+            found = [keys.reference_key(space), *await _addressed(engine, bucket, space, access)]
+            dropped.extend([key for key in found if await _drop(engine, bucket, space, key, access)])
     except (StorageIOError, NotFoundError) as error:
-        _log.warning("the references of %s, which nothing uses, stay: %s", where(bucket, space), error)
+        warning = f"the references of {where(bucket, space)}, which nothing uses, stay: {error}"
+        _log.warning("%s", warning)
+    return Dropped(tuple(dropped), warning)
 
 
-async def _drop(engine: Engine, bucket: str, space: str, key: str, access: Arguments) -> None:
+async def _drop(engine: Engine, bucket: str, space: str, key: str, access: Arguments) -> bool:
+    """Whether a reference is gone by this."""
     head = await engine.store.head(bucket, key, access)
     sha256 = recorded_sha256((head or {}).get("Metadata", {}), bare=True)
     entry = keys.trash_key(space, sha256 or "", secrets.token_hex(8))
     if head is None or sha256 is None or not keys.fits(entry):
-        return  # none there, not one of ours, or no room to keep it
+        return False  # none there, not one of ours, or no room to keep it
     with anyio.move_on_after(_LONGEST_DROP_SECONDS):
         if not await _bury(engine, bucket, key, entry, head, access):
-            return
+            return False
         if not await engine.store.delete_if_unchanged(bucket, key, head["ETag"], access):
-            return
-        if await has_deltas(engine, bucket, space, access) and not await restore(engine, bucket, entry, key, access):
+            return False
+        if not await has_deltas(engine, bucket, space, access):
+            return True
+        if not await restore(engine, bucket, entry, key, access):
             now, _ = await engine.reference(bucket, key, access)
             if now is None or now.sha256 != sha256:  # another one was created meanwhile
                 await restore(engine, bucket, entry, keys.addressed_reference_key(space, sha256), access)
+    return False
 
 
 async def _bury(engine: Engine, bucket: str, key: str, entry: str, head: Response, access: Arguments) -> bool:

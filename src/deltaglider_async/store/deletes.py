@@ -1,0 +1,44 @@
+"""DeleteObjects: many objects in one request, none of them on a condition."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from botocore.exceptions import ParamValidationError
+from botocore.validate import ParamValidator
+
+from deltaglider_async.errors import StorageIOError
+from deltaglider_async.store.errors import code_of, translated
+from deltaglider_async.store.s3 import NO_SUCH_CALL, Arguments, Response, Store
+
+#: S3's limit.
+MOST_KEYS = 1000
+
+
+def check_parameters(store: Store, operation: str, arguments: Arguments) -> None:
+    """Raise what botocore raises for arguments of another shape, where a call takes them apart itself."""
+    shape = store.s3.meta.service_model.operation_model(operation).input_shape
+    report = ParamValidator().validate(dict(arguments), shape)
+    if report.has_errors():
+        with translated("delete objects in", f"s3://{arguments.get('Bucket')}"):
+            raise ParamValidationError(report=report.generate_report())
+
+
+async def delete_together(
+    store: Store, bucket: str, stored_keys: Sequence[str], arguments: Arguments
+) -> dict[str, Response] | None:
+    """What S3 says of each key, an entry of `Deleted` or, with a `Code`, of `Errors`; None if it has no such call."""
+    said: dict[str, Response] = {}
+    for start in range(0, len(stored_keys), MOST_KEYS):
+        objects = [{"Key": key} for key in stored_keys[start : start + MOST_KEYS]]
+        try:
+            with translated("delete objects in", f"s3://{bucket}"):
+                answer: Response = await store.s3.delete_objects(
+                    Bucket=bucket, Delete={"Objects": objects}, **store.accepted("DeleteObjects", arguments)
+                )
+        except StorageIOError as error:
+            if code_of(error) in NO_SUCH_CALL:
+                return None
+            raise
+        said |= {each["Key"]: each for each in (*answer.get("Deleted", ()), *answer.get("Errors", ())) if "Key" in each}
+    return said
