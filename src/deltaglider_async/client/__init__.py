@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from deltaglider_async.client.answers import answers_for_itself
 from deltaglider_async.client.buckets import Buckets
 from deltaglider_async.client.deletes import Deletes
+from deltaglider_async.client.estimates import Estimates
 from deltaglider_async.client.listings import Listings
 from deltaglider_async.client.multipart import Multipart
 from deltaglider_async.client.operations import kind_of
@@ -40,6 +41,7 @@ class DeltaGliderClient(  # type: ignore[misc]
     Multipart,
     Transfers,
     Original,
+    Estimates,
     Statistics,
     Upkeep,
     S3Client,
