@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ from deltaglider_async.engine import ranges
 from deltaglider_async.engine.known import Known
 from deltaglider_async.errors import InvalidRequestError, NotFoundError
 from deltaglider_async.format.keys import SIZES_KEY
+from deltaglider_async.session import create_client
 from deltaglider_async.types import BucketStats
 from tests.engine.conftest import MakeClient, content, version
 
@@ -372,6 +374,33 @@ async def test_many_folders_are_listed_at_once_and_a_flat_one_costs_no_more_than
     with counted(client) as calls:
         assert (await client.get_bucket_stats(bucket, prefix="g/")).object_count == 100
     assert calls["ListObjectsV2"] <= 100 / short_pages + 3
+
+
+async def test_real_servers_list_side_by_side_and_are_asked_once(
+    real_endpoint: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ranges begin and end where these servers agree on what `StartAfter` and `Delimiter` mean."""
+    bucket = f"stats-{secrets.token_hex(6)}"
+    async with create_client(endpoint_url=real_endpoint) as client:
+        await client.create_bucket(Bucket=bucket)
+        for number in range(30):
+            for name, metadata in (("1.zip.delta", delta(f"f{number:02}", 100)), ("notes", {}), ("reference.bin", {})):
+                key = f"f{number:02}/{name}"
+                await client._s3.put_object(Bucket=bucket, Key=key, Body=b"12345", Metadata=metadata)
+        pages = client._engine.store.pages
+        monkeypatch.setattr(
+            client._engine.store, "pages", lambda bucket, arguments: pages(bucket, {**arguments, "MaxKeys": 7})
+        )
+        first = await client.get_bucket_stats(bucket, "detailed", remember=True)
+        assert (first.object_count, first.delta_objects, first.direct_objects) == (60, 30, 30)
+        assert (first.total_size, first.compressed_size) == (30 * 105, 90 * 5)
+        assert first.warnings == ()
+    async with create_client(endpoint_url=real_endpoint) as client:
+        with counted(client) as calls:
+            assert await client.get_bucket_stats(bucket, "detailed", remember=True) == first
+        assert set(calls) == {"ListObjectsV2", "GetObject"}
+        monkeypatch.setattr(ranges, "_MOST_CUTS", 0)
+        assert await everything(client, bucket, "") == first
 
 
 # -- what is remembered is bounded

@@ -22,7 +22,8 @@ LARGEST = 64 * 1024 * 1024
 
 def name_of(key: str, etag: str) -> int:
     """What a delta is remembered by: as long as key and ETag are the same, so is its original."""
-    return int.from_bytes(blake2b(f"{etag}\0{key}".encode(), digest_size=8).digest(), "little")
+    bare = etag.strip('"')  # not every server quotes it everywhere
+    return int.from_bytes(blake2b(f"{bare}\0{key}".encode(), digest_size=8).digest(), "little")
 
 
 def pack(sizes: Mapping[int, int]) -> bytes:
