@@ -41,6 +41,7 @@ from deltaglider_async.bulk.transfer import transfer
 from deltaglider_async.client import DeltaGliderClient
 from deltaglider_async.engine.parallel import concurrently
 from deltaglider_async.errors import DeltaGliderError, NotFoundError
+from deltaglider_async.streams.threads import to_its_end
 from tests.engine.conftest import content, version
 
 if TYPE_CHECKING:
@@ -182,6 +183,34 @@ async def put_reference_in_parts(world: World) -> None:
     world.client._engine.conditions._known.clear()
     data = version(HUGE, number)
     await world.put(f"huge-first/{number}/app.zip", data, data)
+
+
+async def put_by_parts_of_the_callers(world: World) -> None:
+    """With one part that is spooled. What does not come to its end is aborted, by the caller."""
+    number = world.next_number()
+    kind = world.random.choice(("zip", "bin"))
+    key, data = f"parts/{number}.{kind}", version(HUGE, number)
+    upload = await world.client.create_multipart_upload(Bucket=world.bucket, Key=key)
+    try:
+        parts: list[Any] = []
+        for part, body in enumerate((pieces(data, MIB), data[:1000]), 1):
+            answer = await world.client.upload_part(
+                Bucket=world.bucket, Key=key, UploadId=upload["UploadId"], PartNumber=part, Body=body
+            )
+            parts.append({"PartNumber": part, "ETag": answer["ETag"]})
+        world.attempted(key, data + data[:1000], done=False)
+        await world.client.complete_multipart_upload(
+            Bucket=world.bucket, Key=key, UploadId=upload["UploadId"], MultipartUpload={"Parts": parts}
+        )
+        world.attempted(key, data + data[:1000], done=True)
+    except BaseException:
+        await to_its_end(abandon(world, key, upload["UploadId"]))
+        raise
+
+
+async def abandon(world: World, key: str, upload_id: str) -> None:
+    with suppress(NotFoundError):  # it had come to its end after all
+        await world.client.abort_multipart_upload(Bucket=world.bucket, Key=key, UploadId=upload_id)
 
 
 async def get_delta(world: World) -> None:
@@ -345,6 +374,7 @@ OPERATIONS: dict[Operation, int] = {
     put_spooled: 3,
     put_in_parts: 3,
     put_reference_in_parts: 2,
+    put_by_parts_of_the_callers: 3,
     get_delta: 8,
     get_cold: 10,
     get_plain: 4,
