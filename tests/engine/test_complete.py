@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -21,6 +21,9 @@ BASE = content(1, 100_000)
 DATA, OTHER = version(BASE, 1), version(BASE, 2)
 #: Of completions, that do not hold of what is there.
 CONDITIONS: list[dict[str, Any]] = [{"IfNoneMatch": "*"}, {"IfMatch": '"00000000000000000000000000000000"'}]
+#: moto keeps no IfMatch of these, and answers with an internal error where an upload has gone.
+REAL = CONDITIONAL[0] != "moto"
+CONDITIONS = CONDITIONS if REAL else CONDITIONS[:1]
 #: More calls than any completion makes.
 ENDLESS = 60
 
@@ -47,7 +50,8 @@ async def bucket(client: DeltaGliderClient) -> str:
     await client.put_object(Bucket=name, Key="asked/1.zip", Body=BASE)
     await client.put_object(Bucket=name, Key="asked/1.zip", Body=BASE, use_delta=False)
     answer = await client.put_object(Bucket=name, Key="asked/2.zip", Body=BASE, IfNoneMatch="*")
-    await client.put_object(Bucket=name, Key="asked/2.zip", Body=BASE, IfMatch=answer["ETag"])
+    if REAL:
+        await client.put_object(Bucket=name, Key="asked/2.zip", Body=BASE, IfMatch=answer["ETag"])
     sent = await Sent.begin(client, name, "asked/2.zip")
     for arguments in CONDITIONS:
         with pytest.raises(PreconditionFailedError):
@@ -139,7 +143,7 @@ async def swapped_plain(client: DeltaGliderClient, bucket: str, key: str) -> dic
     return {"IfMatch": answer["ETag"]}
 
 
-BEFORE = [empty, reference, delta, plain, only_if_new, swapped_delta, swapped_plain]
+BEFORE = [empty, reference, delta, plain, only_if_new, *([swapped_delta, swapped_plain] if REAL else [])]
 
 
 async def temporary(client: DeltaGliderClient, bucket: str) -> list[str]:
@@ -258,6 +262,47 @@ async def test_side_by_side_all_that_succeed_made_the_object(
             assert isinstance(error, client.exceptions.NoSuchUpload), error
         assert await read(client, bucket, key) == data
         assert await temporary(client, bucket) == []
+
+
+class Interrupted:
+    """botocore's client with something else that happens before it reads an object."""
+
+    def __init__(self, s3: Any, happens: Callable[[], Awaitable[Any]]) -> None:
+        self._s3, self._happens = s3, happens
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._s3, name)
+
+    async def get_object(self, **arguments: Any) -> Any:
+        happens, self._happens = self._happens, nothing
+        await happens()
+        return await self._s3.get_object(**arguments)
+
+
+async def nothing() -> None:
+    pass
+
+
+async def test_another_completion_may_finish_first(client: DeltaGliderClient, bucket: str, endpoint: str) -> None:
+    sent = await Sent.begin(client, bucket, CANDIDATE)
+    await sent.send(1, DATA)
+    async with create_client(endpoint_url=endpoint) as other:
+        store = other._engine.store
+        store.s3 = Interrupted(store.s3, sent.complete)
+        answer = await sent.complete(other)
+    assert answer["ETag"] == (await client.head_object(Bucket=bucket, Key=CANDIDATE))["ETag"]
+    assert await read(client, bucket, CANDIDATE) == DATA
+
+
+async def test_an_abort_may_come_between(client: DeltaGliderClient, bucket: str, endpoint: str) -> None:
+    sent = await Sent.begin(client, bucket, CANDIDATE)
+    await sent.send(1, DATA)
+    async with create_client(endpoint_url=endpoint) as other:
+        store = other._engine.store
+        store.s3 = Interrupted(store.s3, sent.abort)
+        with pytest.raises(other.exceptions.NoSuchUpload):
+            await sent.complete(other)
+    assert await stored(client, bucket, "app/") == []
 
 
 async def test_a_repetition_with_other_parts_is_refused(client: DeltaGliderClient, bucket: str) -> None:
