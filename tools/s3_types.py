@@ -65,6 +65,7 @@ ADDITIONS = {
     "CompleteMultipartUploadResponse": {"DeltaGliderInfo": "NotRequired[additions.PutInfo]"},
     "GetObjectResponse": {"DeltaGliderInfo": "additions.StoredInfo"},
     "HeadObjectResponse": {"DeltaGliderInfo": "additions.StoredInfo"},
+    "GetObjectAttributesResponse": {"DeltaGliderInfo": "additions.StoredInfo"},
     "DeleteObjectResponse": {"DeltaGliderInfo": "additions.DeleteInfo"},
     "DeleteObjectsResponse": {"DeltaGliderInfo": "additions.DeletesInfo"},
     "ListObjectsResponse": {"NextContinuationToken": "NotRequired[str]"},

@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from deltaglider_async.client import DeltaGliderClient
 from deltaglider_async.errors import InvalidRequestError, NotFoundError, PreconditionFailedError
 from deltaglider_async.format.keys import is_trash
 from deltaglider_async.session import create_client
@@ -20,13 +19,13 @@ from tests.engine.conftest import content, version
 BASE = content(1, 60_000)
 
 
-async def names(client: DeltaGliderClient, bucket: str) -> list[str]:
+async def names(client: Any, bucket: str) -> list[str]:
     """What is stored, but for the trash."""
     pages = client._engine.store.pages(bucket)
     return [item["Key"] async for page in pages for item in page.get("Contents", ()) if not is_trash(item["Key"])]
 
 
-async def put_versions(client: DeltaGliderClient, bucket: str, folder: str, count: int) -> list[str]:
+async def put_versions(client: Any, bucket: str, folder: str, count: int) -> list[str]:
     keys = [f"{folder}{number}.zip" for number in range(count)]
     for number, key in enumerate(keys):
         put = await client.put_object(Bucket=bucket, Key=key, Body=version(BASE, number))
@@ -38,7 +37,7 @@ def objects(*keys: str, **more: Any) -> dict[str, Any]:
     return {"Objects": [{"Key": key, **more} for key in keys]}
 
 
-def counted(client: DeltaGliderClient) -> Counter[str]:
+def counted(client: Any) -> Counter[str]:
     """How many requests of each operation this client sends from now on."""
     sent: Counter[str] = Counter()
     client.meta.events.register("before-send.s3", lambda event_name, **_: sent.update([event_name.rpartition(".")[2]]))
@@ -46,14 +45,14 @@ def counted(client: DeltaGliderClient) -> Counter[str]:
 
 
 @pytest.fixture
-async def place(conditional_endpoint: str) -> AsyncIterator[tuple[DeltaGliderClient, str]]:
+async def place(conditional_endpoint: str) -> AsyncIterator[tuple[Any, str]]:
     async with create_client(endpoint_url=conditional_endpoint) as client:
         bucket = f"test-{secrets.token_hex(6)}"
         await client.create_bucket(Bucket=bucket)
         yield client, bucket
 
 
-async def test_each_form_goes_and_each_key_is_answered_for(place: tuple[DeltaGliderClient, str]) -> None:
+async def test_each_form_goes_and_each_key_is_answered_for(place: tuple[Any, str]) -> None:
     client, bucket = place
     deltas = await put_versions(client, bucket, "a/", 3)
     for key in ("a/n.txt", "a/keep.txt", "root.txt", "a/b/deep.txt"):
@@ -75,7 +74,7 @@ async def test_each_form_goes_and_each_key_is_answered_for(place: tuple[DeltaGli
     assert {each["Key"] for each in info["Details"]} == set(wanted) - {"a/none.zip"}
 
 
-async def test_awkward_keys_go_too(client: DeltaGliderClient, bucket: str) -> None:
+async def test_awkward_keys_go_too(client: Any, bucket: str) -> None:
     """Some real servers keep objects as files, and have no such names."""
     wanted = [
         "/1",
@@ -97,7 +96,7 @@ async def test_awkward_keys_go_too(client: DeltaGliderClient, bucket: str) -> No
     assert await names(client, bucket) == []
 
 
-async def test_the_answer_is_botocores(client: DeltaGliderClient, bucket: str) -> None:
+async def test_the_answer_is_botocores(client: Any, bucket: str) -> None:
     raw = client._s3
     for keys, quiet in ((["a.txt", "b.txt", "none"], False), (["a.txt"], True)):
         answers = []
@@ -114,7 +113,7 @@ async def test_the_answer_is_botocores(client: DeltaGliderClient, bucket: str) -
         assert boto3s == theirs["Deleted"]
 
 
-async def test_markers_and_versions_are_told_as_s3_does(client: DeltaGliderClient, bucket: str) -> None:
+async def test_markers_and_versions_are_told_as_s3_does(client: Any, bucket: str) -> None:
     await client.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
     keys = await put_versions(client, bucket, "a/", 2)
     await client.put_object(Bucket=bucket, Key="a/n.txt", Body=b"plain")
@@ -130,7 +129,7 @@ async def test_markers_and_versions_are_told_as_s3_does(client: DeltaGliderClien
     assert await read["Body"].read() == version(BASE, 1)
 
 
-async def test_a_version_of_either_form_can_be_deleted(client: DeltaGliderClient, bucket: str) -> None:
+async def test_a_version_of_either_form_can_be_deleted(client: Any, bucket: str) -> None:
     await client.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
     await put_versions(client, bucket, "a/", 1)
     for key in ("a/1.zip", "a/1.txt"):
@@ -144,7 +143,7 @@ async def test_a_version_of_either_form_can_be_deleted(client: DeltaGliderClient
         assert response["VersionId"] == old["VersionId"]
 
 
-async def test_what_is_refused_is_refused_alone(client: DeltaGliderClient, bucket: str) -> None:
+async def test_what_is_refused_is_refused_alone(client: Any, bucket: str) -> None:
     await put_versions(client, bucket, "a/", 2)
     answer = await client.delete_objects(Bucket=bucket, Delete=objects("a/reference.bin", "a/0.zip"))
     assert [each["Key"] for each in answer["Deleted"]] == ["a/0.zip"]
@@ -158,7 +157,7 @@ async def test_what_is_refused_is_refused_alone(client: DeltaGliderClient, bucke
     assert await names(client, bucket) == []
 
 
-async def test_a_condition_of_a_key_speaks_of_the_object(client: DeltaGliderClient, bucket: str) -> None:
+async def test_a_condition_of_a_key_speaks_of_the_object(client: Any, bucket: str) -> None:
     await put_versions(client, bucket, "a/", 2)
     await client.put_object(Bucket=bucket, Key="a/n.txt", Body=b"plain")
     other = datetime(2001, 1, 1, tzinfo=UTC)
@@ -177,7 +176,7 @@ async def test_a_condition_of_a_key_speaks_of_the_object(client: DeltaGliderClie
     assert await names(client, bucket) == ["a/0.zip.delta", "a/reference.bin"]
 
 
-async def test_leftovers_and_somebody_elses_deltas(client: DeltaGliderClient, bucket: str) -> None:
+async def test_leftovers_and_somebody_elses_deltas(client: Any, bucket: str) -> None:
     await put_versions(client, bucket, "a/", 2)
     raw = client._s3
     await raw.put_object(Bucket=bucket, Key="a/1.zip", Body=b"plain beside its delta")
@@ -189,7 +188,7 @@ async def test_leftovers_and_somebody_elses_deltas(client: DeltaGliderClient, bu
     assert await names(client, bucket) == ["a/0.zip.delta", "a/2.zip.delta", "a/reference.bin"]
 
 
-async def test_a_thousand_keys_take_few_requests(client: DeltaGliderClient, bucket: str) -> None:
+async def test_a_thousand_keys_take_few_requests(client: Any, bucket: str) -> None:
     deltas = await put_versions(client, bucket, "a/", 5)
     await client._engine.conditions.keeps(bucket, "a", "DeleteObject", "IfMatch", {})
     keys = [*deltas, *(f"a/{number:04}.txt" for number in range(995))]
@@ -206,7 +205,7 @@ async def test_a_thousand_keys_take_few_requests(client: DeltaGliderClient, buck
 
 
 @pytest.mark.parametrize("count", [0, 1001])
-async def test_no_key_and_too_many_are_refused(client: DeltaGliderClient, bucket: str, count: int) -> None:
+async def test_no_key_and_too_many_are_refused(client: Any, bucket: str, count: int) -> None:
     await client._s3.put_object(Bucket=bucket, Key="0", Body=b"plain")
     with pytest.raises(InvalidRequestError) as refused:
         await client.delete_objects(Bucket=bucket, Delete=objects(*map(str, range(count))))
@@ -215,7 +214,7 @@ async def test_no_key_and_too_many_are_refused(client: DeltaGliderClient, bucket
     assert await names(client, bucket) == ["0"]
 
 
-async def test_misshapen_requests_delete_nothing(client: DeltaGliderClient, bucket: str) -> None:
+async def test_misshapen_requests_delete_nothing(client: Any, bucket: str) -> None:
     await client._s3.put_object(Bucket=bucket, Key="0", Body=b"plain")
     wrong: list[Any] = [{}, {"Objects": [{"Kye": "0"}]}, {"Objects": ["0"]}, {"Objects": [{"Key": "0", "Etag": "x"}]}]
     for each in wrong:
@@ -226,7 +225,7 @@ async def test_misshapen_requests_delete_nothing(client: DeltaGliderClient, buck
     assert await names(client, bucket) == ["0"]
 
 
-async def test_a_missing_bucket_is_one_error(client: DeltaGliderClient, bucket: str) -> None:
+async def test_a_missing_bucket_is_one_error(client: Any, bucket: str) -> None:
     for count in (1, 9):
         with pytest.raises(client.exceptions.NoSuchBucket):
             await client.delete_objects(Bucket=f"{bucket}-not", Delete=objects(*map(str, range(count))))
@@ -237,7 +236,7 @@ async def test_a_missing_bucket_is_one_error(client: DeltaGliderClient, bucket: 
 # -- below a prefix
 
 
-async def test_a_prefix_is_an_object_and_a_folder_and_no_string(client: DeltaGliderClient, bucket: str) -> None:
+async def test_a_prefix_is_an_object_and_a_folder_and_no_string(client: Any, bucket: str) -> None:
     await put_versions(client, bucket, "app/", 3)
     await put_versions(client, bucket, "app/old/", 2)
     await put_versions(client, bucket, "app2/", 1)
@@ -259,7 +258,7 @@ async def test_a_prefix_is_an_object_and_a_folder_and_no_string(client: DeltaGli
     assert again["DeltaGliderInfo"]["DirectDeleted"] == 0
 
 
-async def test_a_folder_is_a_folder(client: DeltaGliderClient, bucket: str) -> None:
+async def test_a_folder_is_a_folder(client: Any, bucket: str) -> None:
     await client.put_object(Bucket=bucket, Key="app", Body=b"plain")
     await client._s3.put_object(Bucket=bucket, Key="app/", Body=b"")
     await client._s3.put_object(Bucket=bucket, Key="app/reference.bin", Body=b"somebody else's")
@@ -271,7 +270,7 @@ async def test_a_folder_is_a_folder(client: DeltaGliderClient, bucket: str) -> N
     assert await names(client, bucket) == []
 
 
-async def test_a_delta_named_as_the_prefix_goes_with_its_reference(client: DeltaGliderClient, bucket: str) -> None:
+async def test_a_delta_named_as_the_prefix_goes_with_its_reference(client: Any, bucket: str) -> None:
     await put_versions(client, bucket, "a/", 2)
     done = await client.delete_objects_recursive(Bucket=bucket, Prefix="a/1.zip")
     assert done["DeltaGliderInfo"]["SingleDeletes"][0]["StoredKey"] == "a/1.zip.delta"

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Unpack, cast
 
 from deltaglider_async.client.base import ClientBase
 from deltaglider_async.engine import delete, delete_below, delete_many
-from deltaglider_async.engine.core import Response
 from deltaglider_async.errors import InvalidRequestError
-from deltaglider_async.store.deletes import MOST_KEYS, check_parameters
+from deltaglider_async.store.deletes import MOST_KEYS
 from deltaglider_async.store.errors import service_error
+from deltaglider_async.types import DeleteObjectResponse, DeleteObjectsRecursiveResponse, DeleteObjectsResponse
+from deltaglider_async.types.arguments import DeleteObjectArguments, DeleteObjectsArguments
 
 
 class Deletes(ClientBase):
     """Deletes of logical keys."""
 
-    async def delete_object(self, *, Bucket: str, Key: str, **arguments: Any) -> Response:
+    async def delete_object(
+        self, *, Bucket: str, Key: str, **arguments: Unpack[DeleteObjectArguments]
+    ) -> DeleteObjectResponse:
         """boto3's `delete_object`; a missing key is no error.
 
         `IfMatch`, `IfMatchSize` (of the original, bytes) and `IfMatchLastModifiedTime` speak of the object, whatever
@@ -29,9 +32,11 @@ class Deletes(ClientBase):
         `NotFoundError` (no such bucket).
         """
         self._check_arguments("DeleteObject", {"Bucket": Bucket, "Key": Key, **arguments})
-        return await delete.delete(self._engine, Bucket, Key, arguments)
+        return cast("DeleteObjectResponse", await delete.delete(self._engine, Bucket, Key, arguments))
 
-    async def delete_objects(self, *, Bucket: str, Delete: Mapping[str, Any], **arguments: Any) -> Response:
+    async def delete_objects(
+        self, *, Bucket: str, Delete: Mapping[str, Any], **arguments: Unpack[DeleteObjectsArguments]
+    ) -> DeleteObjectsResponse:
         """boto3's `delete_objects`: up to 1,000 keys, each by itself, in a few requests.
 
         `Delete`: `Objects`, a list of `Key` and perhaps `VersionId`, `ETag`, `Size`, `LastModifiedTime`, and `Quiet`.
@@ -48,16 +53,18 @@ class Deletes(ClientBase):
             response = await client.delete_objects(Bucket="releases", Delete={"Objects": keys})
             print(response.get("Errors", []))
         """
-        self._check_arguments("DeleteObjects", arguments)
-        check_parameters(self._engine.store, "DeleteObjects", {"Bucket": Bucket, "Delete": Delete, **arguments})
+        self._check_arguments("DeleteObjects", {"Bucket": Bucket, "Delete": Delete, **arguments})
         objects = Delete["Objects"]
         if not 1 <= len(objects) <= MOST_KEYS:
             message = f"cannot delete objects in s3://{Bucket}: {len(objects):,} keys. Accepted: 1 to {MOST_KEYS:,}."
-            raise service_error("MalformedXML", 400, "DeleteObjects", message, InvalidRequestError)
+            raise service_error("MalformedXML", 400, "DeleteObjects", message, ours=InvalidRequestError)
         outcomes, drops = await delete_many.delete_objects(self._engine, Bucket, objects, arguments)
-        return delete_many.response(objects, outcomes, drops, quiet=bool(Delete.get("Quiet")))
+        answer = delete_many.response(objects, outcomes, drops, quiet=bool(Delete.get("Quiet")))
+        return cast("DeleteObjectsResponse", answer)
 
-    async def delete_objects_recursive(self, *, Bucket: str, Prefix: str, **arguments: Any) -> Response:
+    async def delete_objects_recursive(
+        self, *, Bucket: str, Prefix: str, **arguments: Unpack[DeleteObjectsArguments]
+    ) -> DeleteObjectsRecursiveResponse:
         """Delete all below a folder, and the references with the last deltas.
 
         A `Prefix` without `/` at its end is the object of that name and the folder of that name, never the beginning of
@@ -74,5 +81,6 @@ class Deletes(ClientBase):
             done = await client.delete_objects_recursive(Bucket="releases", Prefix="nightly/")
             print(done["DeletedCount"], done["Errors"])
         """
-        self._check_arguments("DeleteObjects", arguments)
-        return delete_below.response(await delete_below.delete_below(self._engine, Bucket, Prefix, arguments))
+        self._check_arguments("DeleteObjects", {"Bucket": Bucket, **arguments})
+        below = await delete_below.delete_below(self._engine, Bucket, Prefix, arguments)
+        return cast("DeleteObjectsRecursiveResponse", delete_below.response(below))

@@ -14,6 +14,7 @@ from deltaglider_async.errors import InvalidRequestError
 from deltaglider_async.streams.source import make_source
 from deltaglider_async.types import (
     CopyObjectResponse,
+    GetObjectAttributesResponse,
     GetObjectResponse,
     HeadObjectResponse,
     Progress,
@@ -22,6 +23,7 @@ from deltaglider_async.types import (
 from deltaglider_async.types.arguments import (
     CopyObjectArguments,
     GetObjectArguments,
+    GetObjectAttributesArguments,
     HeadObjectArguments,
     PutObjectArguments,
 )
@@ -172,8 +174,13 @@ class Objects(ClientBase):
         return cast("HeadObjectResponse", await get.head(self._engine, Bucket, Key, arguments))
 
     async def get_object_attributes(
-        self, *, Bucket: str, Key: str, ObjectAttributes: Sequence[str], **arguments: Any
-    ) -> Response:
+        self,
+        *,
+        Bucket: str,
+        Key: str,
+        ObjectAttributes: Sequence[str],
+        **arguments: Unpack[GetObjectAttributesArguments],
+    ) -> GetObjectAttributesResponse:
         """boto3's `get_object_attributes` of the original, also where the service has no such call.
 
         `ObjectAttributes`: any of `ETag`, `Checksum` (with the original's `ChecksumSHA256` where it is known),
@@ -186,7 +193,8 @@ class Objects(ClientBase):
         """
         asked = {"Bucket": Bucket, "Key": Key, "ObjectAttributes": ObjectAttributes, **arguments}
         self._check_arguments("GetObjectAttributes", asked)
-        return await attributes.attributes(self._engine, Bucket, Key, ObjectAttributes, arguments)
+        told = await attributes.attributes(self._engine, Bucket, Key, ObjectAttributes, arguments)
+        return cast("GetObjectAttributesResponse", told)
 
 
 _STORED_AS = {

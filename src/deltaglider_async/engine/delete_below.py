@@ -110,7 +110,6 @@ def response(below: Below) -> Response:
         for key, done in below.deleted.items()
     ]
     return {
-        "ResponseMetadata": {"HTTPStatusCode": 200},
         "DeletedCount": sum(below.counts.values()) + len(below.references),
         "FailedCount": len(below.errors),
         "Errors": below.errors,

@@ -4,24 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from botocore.exceptions import ParamValidationError
-from botocore.validate import ParamValidator
-
 from deltaglider_async.errors import StorageIOError
 from deltaglider_async.store.errors import code_of, translated
 from deltaglider_async.store.s3 import NO_SUCH_CALL, Arguments, Response, Store
 
 #: S3's limit.
 MOST_KEYS = 1000
-
-
-def check_parameters(store: Store, operation: str, arguments: Arguments) -> None:
-    """Raise what botocore raises for arguments of another shape, where a call takes them apart itself."""
-    shape = store.s3.meta.service_model.operation_model(operation).input_shape
-    report = ParamValidator().validate(dict(arguments), shape)
-    if report.has_errors():
-        with translated("delete objects in", f"s3://{arguments.get('Bucket')}"):
-            raise ParamValidationError(report=report.generate_report())
 
 
 async def delete_together(

@@ -89,3 +89,23 @@ class DeletesInfo(TypedDict):
     DeltaFilesDeleted: int
     ReferencesDeleted: int
     Details: list[DeletedDetail]
+
+
+class RecursiveDeletesInfo(TypedDict):
+    """What `delete_objects_recursive` deleted."""
+
+    DeltasDeleted: int
+    ReferencesDeleted: int
+    DirectDeleted: int
+    OtherDeleted: int
+    SingleDeletes: list[DeletedDetail]
+
+
+class DeleteObjectsRecursiveResponse(TypedDict):
+    """What `delete_objects_recursive` returns."""
+
+    DeletedCount: int
+    FailedCount: int
+    Errors: list[str]
+    Warnings: list[str]
+    DeltaGliderInfo: RecursiveDeletesInfo

@@ -50,7 +50,6 @@ __all__ = [
     "S3CompletedMultipartUploadArgument",
     "S3CompletedPartArgument",
     "S3CreateBucketConfigurationArgument",
-    "S3DeleteArgument",
     "S3EncryptionArgument",
     "S3GlacierJobParametersArgument",
     "S3GrantArgument",
@@ -61,7 +60,6 @@ __all__ = [
     "S3LocationArgument",
     "S3LocationInfoArgument",
     "S3MetadataEntryArgument",
-    "S3ObjectIdentifierArgument",
     "S3ObjectLockLegalHoldArgument",
     "S3ObjectLockRetentionArgument",
     "S3OutputLocationArgument",
@@ -123,23 +121,6 @@ class S3CreateBucketConfigurationArgument(TypedDict):
     Location: NotRequired[S3LocationInfoArgument]
     Bucket: NotRequired[S3BucketInfoArgument]
     Tags: NotRequired[Sequence[S3TagArgument]]
-
-
-class S3ObjectIdentifierArgument(TypedDict):
-    """S3's `ObjectIdentifier`, as it may be given."""
-
-    Key: str
-    VersionId: NotRequired[str]
-    ETag: NotRequired[str]
-    LastModifiedTime: NotRequired[datetime | str]
-    Size: NotRequired[int]
-
-
-class S3DeleteArgument(TypedDict):
-    """S3's `Delete`, as it may be given."""
-
-    Objects: Sequence[S3ObjectIdentifierArgument]
-    Quiet: NotRequired[bool]
 
 
 class S3GranteeArgument(TypedDict):
@@ -448,8 +429,6 @@ class DeleteObjectArguments(TypedDict, total=False):
 class DeleteObjectsArguments(TypedDict, total=False):
     """Of `delete_objects`."""
 
-    Bucket: Required[str]
-    Delete: Required[S3DeleteArgument]
     MFA: str
     RequestPayer: literals.RequestPayer
     BypassGovernanceRetention: bool
@@ -506,8 +485,6 @@ class GetObjectAclArguments(TypedDict, total=False):
 class GetObjectAttributesArguments(TypedDict, total=False):
     """Of `get_object_attributes`."""
 
-    Bucket: Required[str]
-    Key: Required[str]
     VersionId: str
     MaxParts: int
     PartNumberMarker: int
@@ -516,7 +493,6 @@ class GetObjectAttributesArguments(TypedDict, total=False):
     SSECustomerKeyMD5: str
     RequestPayer: literals.RequestPayer
     ExpectedBucketOwner: str
-    ObjectAttributes: Required[Sequence[literals.ObjectAttributes]]
 
 
 class GetObjectLegalHoldArguments(TypedDict, total=False):

@@ -56,7 +56,6 @@ FileHeaderInfo = Literal["USE", "IGNORE", "NONE"]
 JSONType = Literal["DOCUMENT", "LINES"]
 LocationType = Literal["AvailabilityZone", "LocalZone"]
 MetadataDirective = Literal["COPY", "REPLACE"]
-ObjectAttributes = Literal["ETag", "Checksum", "ObjectParts", "StorageClass", "ObjectSize"]
 ObjectCannedACL = Literal[
     "private",
     "public-read",

@@ -234,6 +234,7 @@ class GetObjectAttributesResponse(TypedDict):
     StorageClass: literals.StorageClass
     ObjectSize: int
     ResponseMetadata: shapes.ResponseMetadata
+    DeltaGliderInfo: additions.StoredInfo
 
 
 class GetObjectLegalHoldResponse(TypedDict):
