@@ -366,3 +366,49 @@ async def test_an_algorithm_that_is_asked_for_is_used(real_pair: Pair, algorithm
     put = await client.put_object(Bucket=bucket, Key="a/l.bin", Body=content(6, 17 << 20), ChecksumAlgorithm=algorithm)
     head = await client.head_object(Bucket=bucket, Key="a/l.bin", ChecksumMode="ENABLED")
     assert name in head
+
+
+# -- other arguments of a put
+
+#: Every argument that botocore's PutObject has, by where a test or the page on objects says what becomes of it.
+KNOWN = {
+    "Bucket", "Key", "Body", "Metadata", "ContentLength", "ContentType", "CacheControl", "ContentDisposition",
+    "ContentEncoding", "ContentLanguage", "Expires", "StorageClass", "Tagging", "WebsiteRedirectLocation",
+    "ACL", "GrantFullControl", "GrantRead", "GrantReadACP", "GrantWriteACP",
+    "ContentMD5", "ChecksumAlgorithm", "ChecksumCRC32", "ChecksumCRC32C", "ChecksumCRC64NVME", "ChecksumSHA1",
+    "ChecksumSHA256", "IfMatch", "IfNoneMatch", "WriteOffsetBytes",
+    "ServerSideEncryption", "SSEKMSKeyId", "SSEKMSEncryptionContext", "BucketKeyEnabled",
+    "SSECustomerAlgorithm", "SSECustomerKey", "SSECustomerKeyMD5", "RequestPayer", "ExpectedBucketOwner",
+    "ObjectLockMode", "ObjectLockRetainUntilDate", "ObjectLockLegalHoldStatus",
+}  # fmt: skip
+
+
+async def test_a_new_argument_of_botocores_is_looked_at(pair: Pair) -> None:
+    assert set(pair.client.meta.service_model.operation_model("PutObject").input_shape.members) == KNOWN
+
+
+async def test_a_reference_is_encrypted_as_the_put_that_made_it(pair: Pair) -> None:
+    """And what asks for another key is stored plain."""
+    client, bucket = pair.client, pair.bucket
+    kms = {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": "one"}
+    forms = []
+    for number, key in enumerate(({"SSEKMSKeyId": "one"}, {"SSEKMSKeyId": "one"}, {"SSEKMSKeyId": "other"})):
+        put = await client.put_object(Bucket=bucket, Key=f"k/{number}.zip", Body=version(BASE, number), **(kms | key))
+        forms.append(put["DeltaGliderInfo"]["StoredAs"])
+    assert forms == ["reference+delta", "delta", "plain"]
+    for stored, name in (("k/reference.bin", "one"), ("k/1.zip.delta", "one"), ("k/2.zip", "other")):
+        head = await client._s3.head_object(Bucket=bucket, Key=stored)
+        assert (head["ServerSideEncryption"], head["SSEKMSKeyId"]) == ("aws:kms", name)
+
+
+async def test_what_a_delta_cannot_be_is_stored_plain_or_refused(pair: Pair) -> None:
+    client, bucket = pair.client, pair.bucket
+    secret: dict[str, Any] = {"SSECustomerAlgorithm": "AES256", "SSECustomerKey": "k" * 32}
+    for number, arguments in enumerate((secret, {"WebsiteRedirectLocation": "/elsewhere"})):
+        put = await client.put_object(Bucket=bucket, Key=f"p/{number}.zip", Body=DATA, **arguments)
+        assert put["DeltaGliderInfo"]["StoredAs"] == "plain"
+    head = await client.head_object(Bucket=bucket, Key="a/2.zip")
+    for arguments in ({"WriteOffsetBytes": 0}, {"IfMatch": head["ETag"], **secret}):
+        with pytest.raises(InvalidRequestError):
+            await client.put_object(Bucket=bucket, Key="a/2.zip", Body=BASE, **arguments)
+    assert await (await client.get_object(Bucket=bucket, Key="a/2.zip"))["Body"].read() == DATA
