@@ -83,6 +83,16 @@ async def test_a_second_detailed_run_over_an_unchanged_bucket_sends_lists_only(
     assert "odd/1.zip.delta" in first.warnings[0]
 
 
+async def test_what_other_calls_asked_is_not_asked_again(client: DeltaGliderClient, bucket: str) -> None:
+    for number in range(4):
+        await client.put_object(Bucket=bucket, Key=f"{number // 2}/{number}.zip", Body=version(BASE, number))
+    await client.head_object(Bucket=bucket, Key="0/0.zip")
+    await client.list_objects_v2(Bucket=bucket, Prefix="1/", FetchMetadata=True)
+    with counted(client) as calls:
+        assert (await client.get_bucket_stats(bucket, "detailed")).total_size == 4 * len(BASE)
+    assert calls == {"ListObjectsV2": 1, "HeadObject": 1}
+
+
 async def test_only_what_is_new_is_asked(client: DeltaGliderClient, bucket: str, s3: S3Client) -> None:
     await fill(s3, bucket, releases(2, 3))
     await client.get_bucket_stats(bucket, "detailed")

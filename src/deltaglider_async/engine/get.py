@@ -128,6 +128,8 @@ def discard(response: Response) -> None:
 async def head(engine: Engine, bucket: str, key: str, arguments: Mapping[str, Any]) -> Response:
     """HeadObject of a logical key."""
     found = await find(engine.store.head, engine.store.head_existing, bucket, key, arguments)
+    if found.delta is not None:
+        engine.remembered.learn(bucket, found.stored_key, found.response["ETag"], found.delta.file_size)
     asked = extent(arguments, found.size, where(bucket, key), "HeadObject") if found.delta else None
     return dressed(found, arguments, asked)
 

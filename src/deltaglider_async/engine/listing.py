@@ -122,11 +122,14 @@ async def fetch_metadata(engine: Engine, bucket: str, page: list[Entry], argumen
     """Ask what the deltas among the entries are deltas of, by HEADs side by side."""
 
     async def ask(entry: Entry) -> None:
-        head = await engine.store.head(bucket, keys.delta_key(entry.key), access_only(arguments))
-        metadata = (head or {}).get("Metadata", {})
-        if meta.is_delta(metadata):
-            entry.delta = meta.DeltaMetadata.parse(metadata, keys.delta_key(entry.key), bucket)
-        elif head is not None:
+        stored_key = keys.delta_key(entry.key)
+        head = await engine.store.head(bucket, stored_key, access_only(arguments))
+        if head is None:
+            return
+        if meta.is_delta(head.get("Metadata", {})):
+            entry.delta = meta.DeltaMetadata.parse(head["Metadata"], stored_key, bucket)
+            engine.remembered.learn(bucket, stored_key, head["ETag"], entry.delta.file_size)
+        else:
             entry.foreign = True
 
     async def deltas() -> AsyncIterator[Entry]:
