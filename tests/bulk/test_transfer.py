@@ -20,6 +20,7 @@ from deltaglider_async.bulk.transfer import transfer
 from deltaglider_async.errors import IntegrityMismatchError, SourceChangedError, StorageIOError
 from deltaglider_async.format.candidates import DEFAULT_POLICY
 from deltaglider_async.session import create_client
+from deltaglider_async.store.limits import Pace, limits
 from deltaglider_async.types import Progress
 
 if TYPE_CHECKING:
@@ -445,3 +446,18 @@ async def test_copies_read_from_another_service(client: DeltaGliderClient, bucke
     async with answer["Body"] as body:
         assert await body.read() == base
     assert (answer["ContentType"], answer["Metadata"]) == ("x/y", {"owner": "me"})
+
+
+async def test_a_pace_holds_for_all_that_the_transfer_does_and_for_nothing_else() -> None:
+    paces: list[Pace | None] = []
+
+    async def perform(action: Action, progress: Progress) -> Summary:
+        paces.append(limits().pace)
+        return Summary(0)
+
+    client = cast("DeltaGliderClient", Instant())
+    slow = Limits(bytes_per_second=1000)
+    async with aclosing(transfer(client, plan([put("a"), put("b")]), limits=slow, perform=perform)) as happening:
+        outside = [limits().pace async for _ in happening]
+    assert set(outside) == {None}
+    assert paces[0] is paces[1] is not None  # one for all objects together

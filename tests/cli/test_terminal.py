@@ -117,6 +117,25 @@ def test_bars_advance_and_finish_and_lines_scroll_above(bucket: str, many: Path,
     assert seen.screen.cursor.hidden is False
 
 
+@pytest.mark.parametrize(("command", "verb"), [("sync", "upload"), ("mv -r", "move")])
+def test_other_commands_show_bars_too(bucket: str, many: Path, command: str, verb: str) -> None:
+    with terminal(*command.split(), "many", f"s3://{bucket}/") as seen:
+        seen.watch()
+        assert seen.process.wait() == 0
+    done = [int(match[1]) for picture in seen.pictures for row in picture if (match := TOTAL.match(row))]
+    assert len(set(done)) >= 3
+    assert done == sorted(done)
+    assert sum(line.startswith(f"{verb}: many/file-with-a-rather-long-name-") for line in seen.lines) == 200
+    assert seen.lines[-1].startswith("200 files, 220 kB in ")
+
+
+def test_without_progress_a_terminal_gets_plain_lines(bucket: str, many: Path) -> None:
+    with terminal("cp", "-r", "many", f"s3://{bucket}/", "--no-progress") as seen:
+        seen.watch()
+    assert b"\x1b" not in seen.written
+    assert seen.written.count(b"upload: ") == 200
+
+
 def test_pictures_are_few_however_much_happens(bucket: str, many: Path) -> None:
     began = time.monotonic()
     with terminal("cp", "-r", "many", f"s3://{bucket}/", "--concurrency", "3") as seen:
@@ -176,9 +195,9 @@ def test_a_signal_stops_it_cleanly(bucket: str, slow: Path, s3: S3Client, number
         os.killpg(seen.process.pid, number)  # as a terminal does: children get it too
         seen.watch()
         assert seen.process.wait() == code
-    last = seen.lines[-1]
-    text = r"dg: interrupted: (\d+) of 40 done; nothing is left half-written\. To go on: dg sync .* does the rest"
-    assert (match := re.fullmatch(text, last))
+    said, go_on = seen.lines[-2:]
+    assert (match := re.fullmatch(r"dg: interrupted: (\d+) of 40 done; nothing is left half-written", said))
+    assert go_on == "To go on: dg sync between the same places does the rest"
     assert len(s3.list_objects_v2(Bucket=bucket)["Contents"]) >= int(match[1]) >= 1
     assert "Traceback" not in "\n".join(seen.lines)
     assert "failed" not in "\n".join(seen.lines)

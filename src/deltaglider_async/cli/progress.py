@@ -57,7 +57,7 @@ class Tally:
     def __str__(self) -> str:
         of = f" of {self._planned.objects:,}" if self._planned and self._planned.complete else ""
         failed = f", {self.failed:,} failed" if self.failed else ""
-        go_on = f". To go on: {self._go_on}" if self._go_on else ""
+        go_on = f"\nTo go on: {self._go_on}" if self._go_on else ""
         return f"{self.done:,}{of} done{failed}; nothing is left half-written{go_on}"
 
 
