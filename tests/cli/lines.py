@@ -79,6 +79,7 @@ OBJECTS = {
 }  # fmt: skip
 NAMES = {f"src/{name}": name.encode() for name in AWKWARD}
 KEYS = {f"p/{name}": name.encode() for name in AWKWARD}
+FROZEN = "cp --recursive src s3://{bucket}/g --storage-class GLACIER"
 
 CASES = [
     # cp, one file
@@ -131,6 +132,11 @@ CASES = [
     case("cp src/a.txt s3://{bucket}/1 --metadata owner=me --content-type x/y", "cp s3://{bucket}/1 s3://{bucket}/2",
          "cp s3://{bucket}/1 s3://{bucket}/3 --metadata owner=you",
          "cp s3://{bucket}/1 s3://{bucket}/4 --metadata-directive REPLACE --content-type z/z", files=TREE),
+    case(FROZEN, "cp --recursive s3://{bucket}/g out", files=TREE),
+    case(FROZEN, "cp --recursive s3://{bucket}/g s3://{other}/h --ignore-glacier-warnings", files=TREE),
+    case(FROZEN, "cp s3://{bucket}/g/b.zip out.zip --force-glacier-transfer", files=TREE),
+    case(FROZEN, "mv s3://{bucket}/g/b.zip out.zip", files=TREE),
+    case(FROZEN, "sync s3://{bucket}/g out", files=TREE),
     # mv
     case("mv src/b.zip s3://{bucket}/x/", files=TREE),
     case("mv --recursive src s3://{bucket}/x --exclude *.txt", files=TREE),

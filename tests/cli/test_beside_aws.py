@@ -135,16 +135,17 @@ class Lab:
                 for name, bucket in zip(("bucket", "other"), self.buckets[number], strict=True):
                     page = await client.list_objects_v2(Bucket=bucket)
                     for entry in page.get("Contents", ()):
-                        answer: Any = await client.get_object(Bucket=bucket, Key=entry["Key"])
-                        async with answer["Body"] as body:
-                            described: dict[str, Any] = {"content": await body.read()}
+                        answer: Any = await client.head_object(Bucket=bucket, Key=entry["Key"])
+                        described: dict[str, Any] = {"size": answer["ContentLength"]}
                         described |= {each: answer[each] for each in PROPERTIES if answer.get(each) is not None}
                         described["metadata"] = {
                             key: value for key, value in answer["Metadata"].items() if key != "mtime"
                         }
-                        stored = f"{entry['Key']}.delta" if answer["DeltaGliderInfo"]["IsDelta"] else entry["Key"]
-                        acl = await client.get_object_acl(Bucket=bucket, Key=stored)
-                        described["grants"] = sorted(str(grant) for grant in acl["Grants"])
+                        if answer.get("StorageClass") != "GLACIER":  # of which this server tells nothing more
+                            async with (await client.get_object(Bucket=bucket, Key=entry["Key"]))["Body"] as body:
+                                described["content"] = await body.read()
+                            acl = await client.get_object_acl(Bucket=bucket, Key=entry["Key"])
+                            described["grants"] = sorted(str(grant) for grant in acl["Grants"])
                         found[f"{name}/{entry['Key']}"] = described
                 self.found[number] = found
 
