@@ -15,15 +15,19 @@ from deltaglider_async.types import (
     BucketStats,
     CreateBucketResponse,
     DeleteBucketResponse,
+    GetBucketAclResponse,
     HeadBucketResponse,
     ListBucketsResponse,
+    PutBucketAclResponse,
     StatsMode,
 )
 from deltaglider_async.types.arguments import (
     CreateBucketArguments,
     DeleteBucketArguments,
+    GetBucketAclArguments,
     HeadBucketArguments,
     ListBucketsArguments,
+    PutBucketAclArguments,
 )
 
 
@@ -78,6 +82,29 @@ class Buckets(ClientBase):
         with translated("reach bucket", Bucket):
             response: Response = await self._s3.head_bucket(Bucket=Bucket, **arguments)
         return cast("HeadBucketResponse", response)
+
+    async def get_bucket_acl(self, *, Bucket: str, **arguments: Unpack[GetBucketAclArguments]) -> GetBucketAclResponse:
+        """Who may do what in a bucket.
+
+        Raises `NotFoundError`, `StorageIOError`.
+
+            for grant in (await client.get_bucket_acl(Bucket="releases"))["Grants"]:
+                print(grant["Grantee"], grant["Permission"])
+        """
+        with translated("read the ACL of bucket", Bucket):
+            response: GetBucketAclResponse = await self._s3.get_bucket_acl(Bucket=Bucket, **arguments)
+        return response
+
+    async def put_bucket_acl(self, *, Bucket: str, **arguments: Unpack[PutBucketAclArguments]) -> PutBucketAclResponse:
+        """Set who may do what in a bucket.
+
+        Raises `NotFoundError`, `StorageIOError`.
+
+            await client.put_bucket_acl(Bucket="releases", ACL="private")
+        """
+        with translated("set the ACL of bucket", Bucket):
+            response: PutBucketAclResponse = await self._s3.put_bucket_acl(Bucket=Bucket, **arguments)
+        return response
 
     async def list_buckets(self, **arguments: Unpack[ListBucketsArguments]) -> ListBucketsResponse:
         """List the buckets. Those whose statistics are known from a call of `get_bucket_stats`, with nothing written

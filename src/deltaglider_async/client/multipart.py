@@ -38,7 +38,16 @@ from deltaglider_async.types.arguments import (
 
 
 class Multipart(ClientBase):
-    """Uploads in parts, which any process may send and complete."""
+    """Uploads in parts, which any process may send and complete.
+
+    Raises `NotFoundError` (`client.exceptions.NoSuchUpload`) for an upload that is not there, and `StorageIOError`.
+
+        where = {"Bucket": "releases", "Key": "app/app-1.2.zip"}
+        upload = {**where, "UploadId": (await client.create_multipart_upload(**where))["UploadId"]}
+        part = await client.upload_part(**upload, PartNumber=1, Body=Path("app-1.2.zip"))
+        parts = [{"PartNumber": 1, "ETag": part["ETag"]}]
+        await client.complete_multipart_upload(**upload, MultipartUpload={"Parts": parts})
+    """
 
     async def create_multipart_upload(
         self,
@@ -156,10 +165,6 @@ class Multipart(ClientBase):
         Returns boto3's response; `ETag`, `ChecksumSHA256` and `DeltaGliderInfo` as of `put_object`, except for what
         went straight to its key. Raises what S3 raises (`EntityTooSmall`, `InvalidPart`, `InvalidPartOrder`,
         `NoSuchUpload`), and what `put_object` raises; nothing is at the key then that was not there before.
-
-            part = await client.upload_part(Bucket=..., Key=..., UploadId=..., PartNumber=1, Body=b"content")
-            parts = [{"PartNumber": 1, "ETag": part["ETag"]}]
-            await client.complete_multipart_upload(Bucket=..., Key=..., UploadId=..., MultipartUpload={"Parts": parts})
         """
         if max_ratio is not None and not 0 <= max_ratio <= 1:
             raise InvalidRequestError(f"max_ratio is {max_ratio!r}. Accepted: 0.0 to 1.0.")

@@ -17,7 +17,8 @@ class Pages(ClientBase):
         def get_paginator(self, operation_name: str) -> Any:
             """boto3's `get_paginator`, of logical keys: `async for page in client.get_paginator(...).paginate(...)`.
 
-            Arguments of ours go through it as well (`paginate(Bucket=..., FetchMetadata=True)`).
+            Arguments of ours go through it as well (`paginate(Bucket=..., FetchMetadata=True)`). Raises botocore's
+            `OperationNotPageableError`.
 
                 pages = client.get_paginator("list_objects_v2").paginate(Bucket="releases", Prefix="app/")
                 names = [key async for key in pages.search("Contents[].Key")]
@@ -31,7 +32,7 @@ class Pages(ClientBase):
 
             Raises botocore's `WaiterError` if they wait in vain.
 
-            await client.get_waiter("object_exists").wait(Bucket="releases", Key="app/app-1.2.zip")
+                await client.get_waiter("object_exists").wait(Bucket="releases", Key="app/app-1.2.zip")
             """
             waiter = self._s3.get_waiter(waiter_name)
             waiter._operation_method._client_method = getattr(self, xform_name(waiter.config.operation))

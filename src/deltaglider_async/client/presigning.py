@@ -18,6 +18,7 @@ from deltaglider_async.engine.stored import Stored, stored_object
 from deltaglider_async.errors import InvalidRequestError
 from deltaglider_async.format import keys
 from deltaglider_async.store.errors import translated
+from deltaglider_async.types import PresignedPost, PurgedFiles
 
 #: Operations whose answer would be of stored objects, and that name none of their own.
 _OF_STORED_NAMES = frozenset(
@@ -67,14 +68,17 @@ class Presigning(ClientBase):
         Fields: Mapping[str, Any] | None = None,
         Conditions: Sequence[Any] | None = None,
         ExpiresIn: int = 3600,
-    ) -> Response:
+    ) -> PresignedPost:
         """boto3's `generate_presigned_post`, as a coroutine. What is posted is stored plain, and is the object then.
 
         Raises `InvalidRequestError` for a reserved name. One that a browser completes (`${filename}`) is not checked.
+
+            form = await client.generate_presigned_post("releases", "uploads/${filename}", ExpiresIn=600)
+            print(form["url"], form["fields"])
         """
         keys.check_writable(Bucket, Key)
         with translated("sign a form for", where(Bucket, Key)):
-            form: Response = await self._s3.generate_presigned_post(
+            form: PresignedPost = await self._s3.generate_presigned_post(
                 Bucket,
                 Key,
                 Fields=None if Fields is None else dict(Fields),
@@ -129,15 +133,20 @@ class Presigning(ClientBase):
         The copy is in `.deltaglider/tmp/` of the bucket, for anything that reads S3 by itself. `purge_temp_files` and
         `gc` remove it `ExpiresIn` seconds later. `VersionId`, `RequestPayer` and `ExpectedBucketOwner` as in boto3.
         Raises `NotFoundError`, and what reading a delta can raise; there is no copy then.
+
+            copy = await client.rehydrate_for_download("releases", "app/app-1.2.zip", ExpiresIn=3600)
         """
         self._check_arguments("GetObject", {"Bucket": Bucket, "Key": Key, **arguments})
         return await self._rehydrate({"Bucket": Bucket, "Key": Key, **arguments}, ExpiresIn)
 
-    async def purge_temp_files(self, Bucket: str, *, dry_run: bool = False, **arguments: Any) -> Response:
+    async def purge_temp_files(self, Bucket: str, *, dry_run: bool = False, **arguments: Any) -> PurgedFiles:
         """Remove temporary copies that have expired, by the service's clock. `dry_run` counts them only.
 
         Returns `deleted_count`, `expired_count`, `error_count`, `total_size_freed` (bytes), `duration_seconds` and
         `errors` (messages). Raises `NotFoundError` (no such bucket), `StorageIOError`.
+
+            purged = await client.purge_temp_files("releases", dry_run=True)
+            print(purged["expired_count"])
         """
         began = time.monotonic()
         done = await rehydrate.purge(self._engine, Bucket, self._access(arguments), dry_run=dry_run)

@@ -24,6 +24,10 @@ class Properties(ClientBase):
 
     All take boto3's arguments and return boto3's response, and raise `NotFoundError` (`client.exceptions.NoSuchKey`,
     too) where there is no such object, and `StorageIOError` for what the service refuses.
+
+        where = {"Bucket": "releases", "Key": "app/app-1.2.zip"}
+        await client.put_object_tagging(**where, Tagging={"TagSet": [{"Key": "stage", "Value": "beta"}]})
+        tags = (await client.get_object_tagging(**where))["TagSet"]
     """
 
     async def get_object_tagging(

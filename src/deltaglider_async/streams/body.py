@@ -56,6 +56,15 @@ class ObjectBody:
 
     Reading starts with the first call. Leave the `async with` block or call `aclose` to give everything
     behind it back early; reading to the end does so too.
+
+    Reading raises `IntegrityMismatchError`, `DiffDecodeError` or `StorageIOError` where the bytes are not those that
+    were put; the last chunk is not given out then.
+
+        response = await client.get_object(Bucket="releases", Key="app/app-1.2.zip")
+        async with response["Body"] as body:
+            magic = await body.read(4)
+            async for chunk in body:
+                print(len(chunk), "bytes, up to", body.tell())
     """
 
     def __init__(

@@ -57,6 +57,24 @@ class DeleteInfo(TypedDict):
     DependentDeltas: int
 
 
+class PresignedPost(TypedDict):
+    """Where a form is sent to, and the fields that it must have, beside `file`."""
+
+    url: str
+    fields: dict[str, str]
+
+
+class PurgedFiles(TypedDict):
+    """What `purge_temp_files` removed."""
+
+    deleted_count: int
+    expired_count: int
+    error_count: int
+    total_size_freed: int
+    duration_seconds: float
+    errors: list[str]
+
+
 class KnownStats(TypedDict):
     """Statistics of a bucket, as far as they are known from an earlier call. `AverageCompressionRatio` is the share
     saved: 0.99 is good."""

@@ -446,7 +446,6 @@ class DeleteObjectTaggingArguments(TypedDict, total=False):
 class GetBucketAclArguments(TypedDict, total=False):
     """Of `get_bucket_acl`."""
 
-    Bucket: Required[str]
     ExpectedBucketOwner: str
 
 
@@ -607,7 +606,6 @@ class PutBucketAclArguments(TypedDict, total=False):
 
     ACL: literals.BucketCannedACL
     AccessControlPolicy: S3AccessControlPolicyArgument
-    Bucket: Required[str]
     ContentMD5: str
     ChecksumAlgorithm: literals.ChecksumAlgorithm
     GrantFullControl: str
