@@ -17,6 +17,7 @@ from deltaglider_async.types import (
     DeleteBucketResponse,
     GetBucketAclResponse,
     HeadBucketResponse,
+    KnownStats,
     ListBucketsResponse,
     PutBucketAclResponse,
     StatsMode,
@@ -123,7 +124,7 @@ class Buckets(ClientBase):
         return cast("ListBucketsResponse", response)
 
 
-def _known_stats(mode: StatsMode, stats: BucketStats) -> Response:
+def _known_stats(mode: StatsMode, stats: BucketStats) -> KnownStats:
     return {
         "Cached": True,
         "Detailed": mode == "detailed",
