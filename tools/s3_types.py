@@ -88,10 +88,12 @@ DECIDING = {"NextContinuationToken", "NextMarker", "ContentRange"}
 #: to look whether there is a `ContentLength`, would be no help: so types-aiobotocore has it, and so do we.)
 OPTIONAL = {"Contents", "CommonPrefixes", *DECIDING}
 
-#: In place of botocore's type of an argument.
+#: In place of botocore's type of an argument, which is {}.
 GIVEN_INSTEAD = {
     "CopySource": "str | Mapping[str, Any]",
     "Body": "Any",
+    "RestoreRequest": "Mapping[str, Any]",
+    "Retention": "{} | shapes.S3ObjectLockRetention",
     "SSECustomerKey": "str | bytes",
     "CopySourceSSECustomerKey": "str | bytes",
 }
@@ -194,6 +196,8 @@ def arguments(operation: str) -> dict[str, str]:
     for field, member in shape.members.items() if shape else ():
         if field not in apart:
             kind = GIVEN_INSTEAD.get(field) or argument_type(member)
+            if "{}" in kind:
+                kind = kind.format(argument_type(member))
             taken[field] = f"Required[{kind}]" if shape and field in shape.required_members else kind
     return taken
 
@@ -276,7 +280,7 @@ def modules() -> dict[str, str]:
         + "from collections.abc import Mapping, Sequence\n"
         + "from datetime import datetime\n"
         + "from typing import Any, NotRequired, Required, TypedDict\n\n"
-        + "from deltaglider_async.types import literals\n\n"
+        + "from deltaglider_async.types import literals, shapes\n\n"
         + exported([*given, *(f"{operation}Arguments" for operation in OPERATIONS)])
         + "\n\n".join(
             typed_dict(name, fields, f"S3's `{name.removeprefix('S3').removesuffix('Argument')}`, as it may be given.")

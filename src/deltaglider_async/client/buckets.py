@@ -51,8 +51,8 @@ class Buckets(ClientBase):
 
         Raises `NotFoundError`, `StorageIOError` (`BucketNotEmpty`).
 
-            await client.delete_objects_recursive(Bucket="nightly", Prefix="")
-            await client.delete_bucket(Bucket="nightly")
+            await client.create_bucket(Bucket="nightly-builds")
+            await client.delete_bucket(Bucket="nightly-builds")
         """
         try:
             with translated("delete bucket", Bucket):

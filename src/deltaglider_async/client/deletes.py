@@ -30,6 +30,9 @@ class Deletes(ClientBase):
 
         Raises `InvalidRequestError` for a reference that deltas use, `PreconditionFailedError`, `StorageIOError`,
         `NotFoundError` (no such bucket).
+
+            deleted = await client.delete_object(Bucket="releases", Key="app/app-1.2.zip")
+            print(deleted["DeltaGliderInfo"]["Type"])
         """
         self._check_arguments("DeleteObject", {"Bucket": Bucket, "Key": Key, **arguments})
         return cast("DeleteObjectResponse", await delete.delete(self._engine, Bucket, Key, arguments))

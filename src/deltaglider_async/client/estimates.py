@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from deltaglider_async.client.objects import Objects
 from deltaglider_async.engine import estimate
-from deltaglider_async.engine.core import Response
 from deltaglider_async.engine.listing import Listing, read_page
 from deltaglider_async.errors import InvalidRequestError
 from deltaglider_async.format import keys
@@ -17,7 +16,7 @@ from deltaglider_async.streams import Chunks
 from deltaglider_async.streams.sketch import PLACE, PLACES
 from deltaglider_async.streams.source import make_source
 from deltaglider_async.streams.threads import in_thread
-from deltaglider_async.types import CompressionEstimate, ObjectInfo
+from deltaglider_async.types import CompressionEstimate, ObjectInfo, SimilarFile
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -78,7 +77,7 @@ class Estimates(Objects):
         that too little could be compared to know anything. Raises `LocalIOError`, `NotFoundError` (no such bucket),
         `StorageIOError`.
 
-            estimate = await client.estimate_compression("app-1.3.zip", "releases", "app/")
+            estimate = await client.estimate_compression("app-1.2.zip", "releases", "app/")
             print(f"{estimate.delta_ratio:.0%} of it would be stored; sure by {estimate.confidence:.0%}")
         """
         access = self._access(arguments)
@@ -100,18 +99,21 @@ class Estimates(Objects):
 
     async def find_similar_files(
         self, bucket: str, prefix: str, filename: str, limit: int = 5, **arguments: Any
-    ) -> list[Response]:
+    ) -> list[SimilarFile]:
         """The objects below a prefix whose names are most like a file's: other versions of it, mostly.
 
         Each is `Key`, `Size` (the original's where it is known, else what is stored), `Similarity` (0.0 to 1.0) and
         `LastModified`; the most similar first, and of equals the newest. Sends LISTs. Raises `NotFoundError` (no such
         bucket), `StorageIOError`.
+
+            for found in await client.find_similar_files("releases", "app/", "app-1.3.zip"):
+                print(found["Key"], found["Similarity"])
         """
         access = self._access(arguments)
         if limit < 1:
             raise InvalidRequestError(f"limit is {limit!r}. Accepted: 1 and more.")
         name = filename.replace("\\", "/").rpartition("/")[2]
-        best: list[tuple[float, float, str, Response]] = []
+        best: list[tuple[float, float, str, SimilarFile]] = []
         after, truncated = "", True
         while truncated:
             page = await read_page(self._engine, Listing(bucket, prefix, after=after, arguments=access), _PAGE)
@@ -121,7 +123,7 @@ class Estimates(Objects):
                 size = None
                 if entry.is_delta:
                     size = self._engine.remembered.size(bucket, keys.delta_key(entry.key), entry.item["ETag"])
-                shown = {
+                shown: SimilarFile = {
                     "Key": entry.key,
                     "Size": int(entry.item["Size"]) if size is None or size < 0 else size,
                     "Similarity": alike,

@@ -169,6 +169,9 @@ class Objects(ClientBase):
 
         `ChecksumSHA256` (base64) is the original's, where it is known. Raises `NotFoundError`,
         `PreconditionFailedError`, `StorageIOError`.
+
+            head = await client.head_object(Bucket="releases", Key="app/app-1.2.zip")
+            print(head["ContentLength"], head["DeltaGliderInfo"]["StoredSize"])
         """
         self._check_arguments("HeadObject", {"Bucket": Bucket, "Key": Key, **arguments})
         return cast("HeadObjectResponse", await get.head(self._engine, Bucket, Key, arguments))
@@ -188,7 +191,8 @@ class Objects(ClientBase):
         permission of a HEAD. Raises `NotFoundError` (also `client.exceptions.NoSuchKey`), `InvalidRequestError`,
         `StorageIOError`.
 
-            told = await client.get_object_attributes(Bucket="releases", Key="app.zip", ObjectAttributes=["ObjectSize"])
+            where = {"Bucket": "releases", "Key": "app/app-1.2.zip"}
+            told = await client.get_object_attributes(**where, ObjectAttributes=["ObjectSize"])
             print(told["ObjectSize"])
         """
         asked = {"Bucket": Bucket, "Key": Key, "ObjectAttributes": ObjectAttributes, **arguments}

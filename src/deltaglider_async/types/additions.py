@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Literal, TypedDict
 
 from deltaglider_async.types.results import Operation, StatsMode
@@ -73,6 +74,15 @@ class PurgedFiles(TypedDict):
     total_size_freed: int
     duration_seconds: float
     errors: list[str]
+
+
+class SimilarFile(TypedDict):
+    """An object whose name is like a file's. `Similarity` is 0.0 to 1.0."""
+
+    Key: str
+    Size: int
+    Similarity: float
+    LastModified: datetime
 
 
 class KnownStats(TypedDict):

@@ -5,11 +5,11 @@ Written by tools/s3_types.py; change that.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import NotRequired, Required, TypedDict
+from typing import Any, NotRequired, Required, TypedDict
 
-from deltaglider_async.types import literals
+from deltaglider_async.types import literals, shapes
 
 __all__ = [
     "AbortMultipartUploadArguments",
@@ -45,29 +45,15 @@ __all__ = [
     "RestoreObjectArguments",
     "S3AccessControlPolicyArgument",
     "S3BucketInfoArgument",
-    "S3CSVInputArgument",
-    "S3CSVOutputArgument",
     "S3CompletedMultipartUploadArgument",
     "S3CompletedPartArgument",
     "S3CreateBucketConfigurationArgument",
-    "S3EncryptionArgument",
-    "S3GlacierJobParametersArgument",
     "S3GrantArgument",
     "S3GranteeArgument",
-    "S3InputSerializationArgument",
-    "S3JSONInputArgument",
-    "S3JSONOutputArgument",
-    "S3LocationArgument",
     "S3LocationInfoArgument",
-    "S3MetadataEntryArgument",
     "S3ObjectLockLegalHoldArgument",
     "S3ObjectLockRetentionArgument",
-    "S3OutputLocationArgument",
-    "S3OutputSerializationArgument",
     "S3OwnerArgument",
-    "S3ParquetInputArgument",
-    "S3RestoreRequestArgument",
-    "S3SelectParametersArgument",
     "S3TagArgument",
     "S3TaggingArgument",
     "UploadPartArguments",
@@ -171,121 +157,6 @@ class S3TaggingArgument(TypedDict):
     """S3's `Tagging`, as it may be given."""
 
     TagSet: Sequence[S3TagArgument]
-
-
-class S3GlacierJobParametersArgument(TypedDict):
-    """S3's `GlacierJobParameters`, as it may be given."""
-
-    Tier: literals.Tier
-
-
-class S3CSVInputArgument(TypedDict):
-    """S3's `CSVInput`, as it may be given."""
-
-    FileHeaderInfo: NotRequired[literals.FileHeaderInfo]
-    Comments: NotRequired[str]
-    QuoteEscapeCharacter: NotRequired[str]
-    RecordDelimiter: NotRequired[str]
-    FieldDelimiter: NotRequired[str]
-    QuoteCharacter: NotRequired[str]
-    AllowQuotedRecordDelimiter: NotRequired[bool]
-
-
-class S3JSONInputArgument(TypedDict):
-    """S3's `JSONInput`, as it may be given."""
-
-    Type: NotRequired[literals.JSONType]
-
-
-class S3ParquetInputArgument(TypedDict):
-    """S3's `ParquetInput`, as it may be given."""
-
-
-class S3InputSerializationArgument(TypedDict):
-    """S3's `InputSerialization`, as it may be given."""
-
-    CSV: NotRequired[S3CSVInputArgument]
-    CompressionType: NotRequired[literals.CompressionType]
-    JSON: NotRequired[S3JSONInputArgument]
-    Parquet: NotRequired[S3ParquetInputArgument]
-
-
-class S3CSVOutputArgument(TypedDict):
-    """S3's `CSVOutput`, as it may be given."""
-
-    QuoteFields: NotRequired[literals.QuoteFields]
-    QuoteEscapeCharacter: NotRequired[str]
-    RecordDelimiter: NotRequired[str]
-    FieldDelimiter: NotRequired[str]
-    QuoteCharacter: NotRequired[str]
-
-
-class S3JSONOutputArgument(TypedDict):
-    """S3's `JSONOutput`, as it may be given."""
-
-    RecordDelimiter: NotRequired[str]
-
-
-class S3OutputSerializationArgument(TypedDict):
-    """S3's `OutputSerialization`, as it may be given."""
-
-    CSV: NotRequired[S3CSVOutputArgument]
-    JSON: NotRequired[S3JSONOutputArgument]
-
-
-class S3SelectParametersArgument(TypedDict):
-    """S3's `SelectParameters`, as it may be given."""
-
-    InputSerialization: S3InputSerializationArgument
-    ExpressionType: literals.ExpressionType
-    Expression: str
-    OutputSerialization: S3OutputSerializationArgument
-
-
-class S3EncryptionArgument(TypedDict):
-    """S3's `Encryption`, as it may be given."""
-
-    EncryptionType: literals.ServerSideEncryption
-    KMSKeyId: NotRequired[str]
-    KMSContext: NotRequired[str]
-
-
-class S3MetadataEntryArgument(TypedDict):
-    """S3's `MetadataEntry`, as it may be given."""
-
-    Name: NotRequired[str]
-    Value: NotRequired[str]
-
-
-class S3LocationArgument(TypedDict):
-    """S3's `Location`, as it may be given."""
-
-    BucketName: str
-    Prefix: str
-    Encryption: NotRequired[S3EncryptionArgument]
-    CannedACL: NotRequired[literals.ObjectCannedACL]
-    AccessControlList: NotRequired[Sequence[S3GrantArgument]]
-    Tagging: NotRequired[S3TaggingArgument]
-    UserMetadata: NotRequired[Sequence[S3MetadataEntryArgument]]
-    StorageClass: NotRequired[literals.StorageClass]
-
-
-class S3OutputLocationArgument(TypedDict):
-    """S3's `OutputLocation`, as it may be given."""
-
-    S3: NotRequired[S3LocationArgument]
-
-
-class S3RestoreRequestArgument(TypedDict):
-    """S3's `RestoreRequest`, as it may be given."""
-
-    Days: NotRequired[int]
-    GlacierJobParameters: NotRequired[S3GlacierJobParametersArgument]
-    Type: NotRequired[literals.RestoreRequestType]
-    Tier: NotRequired[literals.Tier]
-    Description: NotRequired[str]
-    SelectParameters: NotRequired[S3SelectParametersArgument]
-    OutputLocation: NotRequired[S3OutputLocationArgument]
 
 
 class AbortMultipartUploadArguments(TypedDict, total=False):
@@ -688,7 +559,7 @@ class PutObjectLegalHoldArguments(TypedDict, total=False):
 class PutObjectRetentionArguments(TypedDict, total=False):
     """Of `put_object_retention`."""
 
-    Retention: S3ObjectLockRetentionArgument
+    Retention: S3ObjectLockRetentionArgument | shapes.S3ObjectLockRetention
     RequestPayer: literals.RequestPayer
     VersionId: str
     BypassGovernanceRetention: bool
@@ -712,7 +583,7 @@ class RestoreObjectArguments(TypedDict, total=False):
     """Of `restore_object`."""
 
     VersionId: str
-    RestoreRequest: S3RestoreRequestArgument
+    RestoreRequest: Mapping[str, Any]
     RequestPayer: literals.RequestPayer
     ChecksumAlgorithm: literals.ChecksumAlgorithm
     ExpectedBucketOwner: str

@@ -48,12 +48,8 @@ BucketType = Literal["Directory"]
 ChecksumAlgorithm = Literal["CRC32", "CRC32C", "SHA1", "SHA256", "CRC64NVME"]
 ChecksumMode = Literal["ENABLED"]
 ChecksumType = Literal["COMPOSITE", "FULL_OBJECT"]
-CompressionType = Literal["NONE", "GZIP", "BZIP2"]
 DataRedundancy = Literal["SingleAvailabilityZone", "SingleLocalZone"]
 EncodingType = Literal["url"]
-ExpressionType = Literal["SQL"]
-FileHeaderInfo = Literal["USE", "IGNORE", "NONE"]
-JSONType = Literal["DOCUMENT", "LINES"]
 LocationType = Literal["AvailabilityZone", "LocalZone"]
 MetadataDirective = Literal["COPY", "REPLACE"]
 ObjectCannedACL = Literal[
@@ -86,11 +82,9 @@ ObjectStorageClass = Literal[
 ObjectVersionStorageClass = Literal["STANDARD"]
 OptionalObjectAttributes = Literal["RestoreStatus"]
 Permission = Literal["FULL_CONTROL", "WRITE", "WRITE_ACP", "READ", "READ_ACP"]
-QuoteFields = Literal["ALWAYS", "ASNEEDED"]
 ReplicationStatus = Literal["COMPLETE", "PENDING", "FAILED", "REPLICA", "COMPLETED"]
 RequestCharged = Literal["requester"]
 RequestPayer = Literal["requester"]
-RestoreRequestType = Literal["SELECT"]
 ServerSideEncryption = Literal["AES256", "aws:fsx", "aws:kms", "aws:kms:dsse"]
 StorageClass = Literal[
     "STANDARD",
@@ -107,5 +101,4 @@ StorageClass = Literal[
     "FSX_OPENZFS",
 ]
 TaggingDirective = Literal["COPY", "REPLACE"]
-Tier = Literal["Standard", "Bulk", "Expedited"]
 Type = Literal["CanonicalUser", "AmazonCustomerByEmail", "Group"]
