@@ -70,7 +70,8 @@ def test_whatever_can_be_imported_from_the_package_is_on_the_page_or_a_type_of_b
 
 @pytest.fixture(scope="module")
 def zips() -> dict[str, bytes]:
-    return {f"app-1.{i}.zip": artifacts.zipped(tree) for i, tree in enumerate(artifacts.releases())}
+    # Their beginnings: examples are many, and what is tested is that they are right.
+    return {f"app-1.{i}.zip": artifacts.zipped(tree)[:100_000] for i, tree in enumerate(artifacts.releases())}
 
 
 @pytest.fixture
@@ -95,7 +96,7 @@ async def test_the_example_runs(
         code = code.replace(word, actual)
     example = compiled(code)
     async with create_client() as client:
-        for where in (bucket, other):
+        for where in (bucket, other) if "nightly" in EXAMPLES[name] else (bucket,):
             for path, content in zips.items():
                 await client.put_object(Bucket=where, Key=f"app/{path}", Body=content)
         response = await client.get_object(Bucket=bucket, Key="app/app-1.1.zip")

@@ -12,6 +12,7 @@ import types_aiobotocore_s3
 from botocore.session import Session
 from tools.s3_types import snake
 
+import deltaglider_async
 from deltaglider_async import types
 from deltaglider_async.streams.body import ObjectBody
 from deltaglider_async.types import responses, shapes
@@ -127,6 +128,11 @@ def test_every_field_of_the_installed_botocore_is_here() -> None:
         shape = model.operation_model(name.removesuffix("Response")).output_shape
         fields = set(shape.members) if shape else set()
         assert fields <= getattr(types, name).__annotations__.keys(), name
+
+
+def test_all_shapes_can_be_imported_from_the_package() -> None:
+    shapes_of_ours = {name for name in types.__all__ if isinstance(getattr(types, name), type)}
+    assert shapes_of_ours <= set(deltaglider_async.__all__)
 
 
 def test_all_types_can_be_looked_into_when_a_program_runs() -> None:

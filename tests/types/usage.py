@@ -16,6 +16,7 @@ from deltaglider_async import (
     CreateMultipartUploadResponse,
     DeleteBucketResponse,
     DeleteObjectResponse,
+    DeleteObjectsRecursiveResponse,
     DeleteObjectsResponse,
     DeleteObjectTaggingResponse,
     DeltaGliderClient,
@@ -37,6 +38,8 @@ from deltaglider_async import (
     ListPartsResponse,
     NotFoundError,
     ObjectBody,
+    PresignedPost,
+    PurgedFiles,
     PutBucketAclResponse,
     PutInfo,
     PutObjectAclResponse,
@@ -46,6 +49,7 @@ from deltaglider_async import (
     PutObjectTaggingResponse,
     RestoreObjectResponse,
     S3Object,
+    SimilarFile,
     UploadPartCopyResponse,
     UploadPartResponse,
     UploadSummary,
@@ -184,6 +188,12 @@ async def of_the_original(client: DeltaGliderClient, bucket: str, path: Path) ->
     async with aclosing(client.fsck(bucket)) as findings:
         async for finding in findings:
             assert_type(finding, Finding)
+    below = await client.delete_objects_recursive(Bucket=bucket, Prefix="a/")
+    assert_type(below, DeleteObjectsRecursiveResponse)
+    assert_type(await client.purge_temp_files(bucket), PurgedFiles)
+    assert_type(await client.find_similar_files(bucket, "a/", path.name), list[SimilarFile])
+    assert_type(await client.generate_presigned_post(bucket, "a/b"), PresignedPost)
+    assert_type(await client.generate_presigned_url_with_rehydration(bucket, "a/b"), str)
     await client.clear_cache()
 
 
