@@ -43,10 +43,10 @@ def _speak_of(error: ClientError, operation: str, arguments: dict[str, Any]) -> 
     told: dict[str, Any] = dict(error.response.get("Error", {}))
     if told.get("Code") == "403" and operation != "HeadObject":
         told["Code"] = "AccessDenied"  # the answer to a HEAD has no room for the word
-    if "Key" in told and keys.is_reserved(told["Key"]):
-        told["Key"] = arguments.get("Key", told["Key"])
-        if "Resource" in told:
-            told["Resource"] = f"/{arguments.get('Bucket')}/{told['Key']}"
+    if "Key" in arguments and keys.is_reserved(told.get("Key", "")):
+        told["Key"] = arguments["Key"]
+    if "Key" in arguments and keys.is_reserved(told.get("Resource", "")):
+        told["Resource"] = f"/{arguments['Bucket']}/{arguments['Key']}"
     if "UploadId" in told:
         told["UploadId"] = arguments.get("UploadId", told["UploadId"])
     error.response = {**error.response, "Error": told}  # type: ignore[typeddict-item]

@@ -79,7 +79,7 @@ async def copy(engine: Engine, request: CopyRequest, source_engine: Engine | Non
         found = await find(store.head, store.head_or_why, source["Bucket"], source["Key"], asked)
         _check_conditions(request, found)
         if source_engine is None and found.delta is not None:  # of a plain form S3 says so, or knows better
-            _refuse_onto_itself(request, found)
+            _refuse_onto_itself(engine, request, found)
         try:
             result: PutResult | None
             if source_engine is not None:
@@ -111,7 +111,7 @@ def _check_conditions(request: CopyRequest, found: Found) -> None:
         raise service_error("PreconditionFailed", 412, "CopyObject", message)
 
 
-def _refuse_onto_itself(request: CopyRequest, found: Found) -> None:
+def _refuse_onto_itself(engine: Engine, request: CopyRequest, found: Found) -> None:
     """Raise what S3 raises where the source is its own destination and nothing about it would change."""
     if not request.onto_itself(found) or request.replaces or any(map(request.arguments.get, _CHANGES)):
         return
@@ -119,7 +119,8 @@ def _refuse_onto_itself(request: CopyRequest, found: Found) -> None:
         f"cannot copy {request.source_name} onto itself without changing its metadata, storage class, website "
         "redirect location or encryption."
     )
-    raise service_error("InvalidRequest", 400, "CopyObject", message)
+    kind = engine.store.s3.exceptions.from_code("InvalidRequest")  # not every botocore has a class for it
+    raise service_error("InvalidRequest", 400, "CopyObject", message, kind)
 
 
 async def _copy_plain(engine: Engine, request: CopyRequest, found: Found) -> PutResult:
@@ -208,7 +209,7 @@ async def _copy_delta(engine: Engine, request: CopyRequest, found: Found) -> Put
 
 async def _put_anew(engine: Engine, request: CopyRequest, found: Found) -> PutResult:
     """A plain form through this machine."""
-    _refuse_onto_itself(request, found)
+    _refuse_onto_itself(engine, request, found)
     return await put(engine, replace(await as_put(engine, request, found), use_delta=False))
 
 

@@ -362,9 +362,11 @@ async def write_delta(
 
 def _of_the_whole(response: Response, request: PutRequest, sha256: str) -> Response:
     """S3's answer to a write, with the original's checksums in place of those of what was sent."""
-    of_the_whole = {"ChecksumSHA256": base64_sha256(sha256), **request.announced.values}
-    if "ChecksumType" in response:
-        of_the_whole["ChecksumType"] = "FULL_OBJECT"
+    of_the_whole = {
+        "ChecksumSHA256": base64_sha256(sha256),
+        **request.announced.values,
+        "ChecksumType": "FULL_OBJECT",
+    }
     return {name: value for name, value in response.items() if not name.startswith("Checksum")} | of_the_whole
 
 
