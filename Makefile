@@ -13,7 +13,7 @@ WORKERS = auto
 PARALLEL = -n $(WORKERS) --dist loadgroup
 
 .DEFAULT_GOAL = help
-.PHONY: help setup xdelta3 archivers servers aws demo test lint pytest format docs proofs torture fuzz test-lowest lock clean
+.PHONY: help setup xdelta3 archivers servers aws demo test lint pytest compatibility format docs proofs torture fuzz test-lowest lock clean
 
 help: ## what can be made
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name text; do \
@@ -60,6 +60,9 @@ torture: setup archivers servers ## the proofs at full length: schedules, faults
 
 fuzz: $(STAMP) ## the readers of headers and metadata on 100,000 inputs each (FUZZ_EXAMPLES=...)
 	$(BIN)/python -m pytest tests/fuzz --hypothesis-profile fuzz --timeout 0 $(PYTEST)
+
+compatibility: $(STAMP) ## the table of operations in docs/compatibility.md, from botocore's description and the tests
+	$(BIN)/python -m tests.differential.page
 
 format: $(STAMP) ## put the code into its form
 	$(BIN)/ruff check --fix
