@@ -8,7 +8,10 @@ from tests.cli.conftest import DG
 
 from deltaglider_async import __version__
 
-COMMANDS = ["cp", "mv", "sync", "ls", "rm", "stats", "verify"]
+COMMANDS = [
+    "cp", "mv", "sync", "ls", "rm", "stats", "verify", "cat", "head", "du", "presign", "mb", "rb", "purge",
+    "get-bucket-acl", "put-bucket-acl",
+]  # fmt: skip
 
 
 def test_version_prints_name_and_version() -> None:
@@ -77,6 +80,28 @@ def test_every_command_is_listed_with_what_it_does() -> None:
         ["rm", "bucket/key"],
         ["verify", "s3://bucket"],
         ["stats", "--quick", "--detailed", "bucket"],
+        ["mb", "bucket"],
+        ["mb", "s3://bucket/key"],
+        ["rb", "s3://bucket/key"],
+        ["rb", "--force", "s3://bucket/key"],
+        ["presign", "s3://bucket"],
+        ["presign", "s3://bucket/key", "--expires-in", "0"],
+        ["presign", "s3://bucket/key", "--expires-in", "604801"],
+        ["cat"],
+        ["cat", "s3://bucket/"],
+        ["cat", "--range", "1", "s3://bucket/key"],
+        ["cat", "--range", "5-4", "s3://bucket/key"],
+        ["head", "s3://bucket"],
+        ["du", "--quick", "--sampled", "bucket"],
+        ["du", "--depth", "-1", "bucket"],
+        ["purge", "s3://bucket/key"],
+        ["get-bucket-acl", "s3://bucket/key"],
+        ["put-bucket-acl", "bucket"],
+        ["put-bucket-acl", "bucket", "--acl", "mine"],
+        ["put-bucket-acl", "bucket", "--acl", "private", "--grant-read", "id=1"],
+        ["put-bucket-acl", "bucket", "--access-control-policy", "{"],
+        ["put-bucket-acl", "bucket", "--access-control-policy", "[]"],
+        ["put-bucket-acl", "bucket", "--access-control-policy", "file://nowhere"],
     ],
 )
 def test_what_cannot_be_meant_is_a_usage_error(arguments: list[str]) -> None:

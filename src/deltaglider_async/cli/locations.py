@@ -67,6 +67,14 @@ def parse_s3(text: str) -> InS3:
     return location
 
 
+def parse_object(text: str) -> InS3:
+    """The object that an argument names. Raises a usage error for anything else."""
+    place = parse_s3(text)
+    if not place.key:
+        raise typer.BadParameter(f"{place} is a bucket. Expected: s3://bucket/key")
+    return place
+
+
 def parse_bucket(text: str) -> InS3:
     """The bucket, or the folder in one, that an argument names: `bucket`, `s3://bucket` or `s3://bucket/prefix`."""
     return parse_s3(text if text[:5].lower() == "s3://" else f"s3://{text}")

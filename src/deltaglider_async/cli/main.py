@@ -11,13 +11,21 @@ from typing import Annotated, Any
 import typer
 
 from deltaglider_async._version import __version__
+from deltaglider_async.cli.bucket_acl import get_bucket_acl, put_bucket_acl
+from deltaglider_async.cli.cat import cat
 from deltaglider_async.cli.cp import cp
 from deltaglider_async.cli.demo import demo
+from deltaglider_async.cli.du import du
 from deltaglider_async.cli.fsck import fsck
 from deltaglider_async.cli.gc import gc
+from deltaglider_async.cli.head import head
 from deltaglider_async.cli.ls import ls
+from deltaglider_async.cli.mb import mb
 from deltaglider_async.cli.mv import mv
 from deltaglider_async.cli.options import Debug, LikeAws
+from deltaglider_async.cli.presign import presign
+from deltaglider_async.cli.purge import purge
+from deltaglider_async.cli.rb import rb
 from deltaglider_async.cli.rm import rm
 from deltaglider_async.cli.run import Code
 from deltaglider_async.cli.stats import stats
@@ -63,9 +71,18 @@ app.command("mv", cls=LikeAws, short_help="Move files and objects.")(mv)
 app.command("sync", cls=LikeAws, short_help="Make a folder or prefix like another one.")(sync)
 app.command("ls", cls=LikeAws, short_help="List buckets and objects.")(ls)
 app.command("rm", cls=LikeAws, short_help="Remove objects.")(rm)
+app.command("cat", cls=LikeAws, short_help="Write objects to standard output.")(cat)
+app.command("head", cls=LikeAws, short_help="Show what is known of an object.")(head)
+app.command("du", short_help="Show what folders take.")(du)
+app.command("presign", short_help="Print a URL from which anybody gets an object.")(presign)
+app.command("mb", short_help="Create a bucket.")(mb)
+app.command("rb", short_help="Remove a bucket.")(rb)
 app.command("stats", short_help="Show what a bucket holds and saves.")(stats)
 app.command("fsck", short_help="Check what is stored, and mend it.")(fsck)
 app.command("gc", short_help="Remove what is of no use.")(gc)
+app.command("purge", short_help="Remove temporary copies that have expired.")(purge)
+app.command("get-bucket-acl", short_help="Print who may do what with a bucket.")(get_bucket_acl)
+app.command("put-bucket-acl", short_help="Say who may do what with a bucket.")(put_bucket_acl)
 app.command("demo", short_help="Show what dg does, on this machine.")(demo)
 app.command("verify", short_help="Check that an object is what was put.")(verify)
 

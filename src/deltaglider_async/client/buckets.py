@@ -7,6 +7,7 @@ from contextlib import aclosing
 from typing import Any, Unpack, cast
 
 from deltaglider_async.client.base import ClientBase
+from deltaglider_async.engine import raze
 from deltaglider_async.engine.core import Response, access_only
 from deltaglider_async.errors import StorageIOError
 from deltaglider_async.format import keys
@@ -25,6 +26,7 @@ from deltaglider_async.types import (
 from deltaglider_async.types.arguments import (
     CreateBucketArguments,
     DeleteBucketArguments,
+    DeleteObjectsArguments,
     GetBucketAclArguments,
     HeadBucketArguments,
     ListBucketsArguments,
@@ -62,6 +64,21 @@ class Buckets(ClientBase):
                 error.args = (f"{error.args[0]} No objects are left but the format's own: {', '.join(hidden)}.",)
             raise
         return cast("DeleteBucketResponse", response)
+
+    async def delete_internal_objects(self, *, Bucket: str, **arguments: Unpack[DeleteObjectsArguments]) -> int:
+        """Delete what the format itself keeps in a bucket of which no object is left, so that it can be deleted.
+
+        These are references that no delta uses, the trash, temporary copies and kept statistics. While there is any
+        object, nothing is deleted. Nobody else may write meanwhile. Returns how many went. Raises `NotFoundError` (no
+        such bucket), `StorageIOError`.
+
+            await client.create_bucket(Bucket="nightly-builds")
+            await client.delete_objects_recursive(Bucket="nightly-builds", Prefix="")
+            await client.delete_internal_objects(Bucket="nightly-builds")
+            await client.delete_bucket(Bucket="nightly-builds")
+        """
+        self._check_arguments("DeleteObjects", {"Bucket": Bucket, **arguments})
+        return await raze.remove_own(self._engine, Bucket, arguments)
 
     async def _only_hidden(self, bucket: str, arguments: Mapping[str, Any]) -> list[str]:
         hidden: list[str] = []

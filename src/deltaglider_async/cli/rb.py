@@ -1,0 +1,77 @@
+"""`dg rb`: no bucket any more."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from deltaglider_async.cli.aws_options import Pace, Showing
+from deltaglider_async.cli.groups import grouped
+from deltaglider_async.cli.locations import InS3
+from deltaglider_async.cli.mb import bucket_alone
+from deltaglider_async.cli.options import Connection
+from deltaglider_async.cli.run import Code, run
+
+if TYPE_CHECKING:
+    from deltaglider_async.cli.progress import Tally
+    from deltaglider_async.client import DeltaGliderClient
+
+
+@grouped
+def rb(
+    context: typer.Context,
+    url: Annotated[str, typer.Argument(metavar="URL", help="s3://bucket")],
+    connection: Connection,
+    force: Annotated[bool, typer.Option("--force", help="Remove all that is in it first.")] = False,
+) -> None:
+    """\b
+    Examples:
+      dg rb s3://nightly-builds
+      dg rb s3://nightly-builds --force
+      dg rb s3://nightly-builds --force --endpoint-url http://localhost:9000
+
+    Remove a bucket that has no objects, or with --force one that has.
+
+    References, the trash and temporary copies are objects to the service: with --force they go too, after all else.
+    Nobody else should write there meanwhile. Older versions, where the bucket keeps them, stay, and the bucket with
+    them.
+    """
+    place = bucket_alone(url)
+
+    from deltaglider_async.cli.progress import Tally
+
+    tally = Tally(go_on="the same command again removes the rest")
+
+    async def work() -> Code:
+        async with connection.client() as client:
+            if force and await _empty(client, place, tally, debug=context.obj.on) != Code.DONE:
+                print(f"remove_bucket failed: {place.bucket} still has objects, and stays", file=sys.stderr)
+                return Code.FAILED
+            return await _remove(client, place, force=force)
+
+    run(context, work, so_far=lambda: str(tally) if force else "", refused=Code.FAILED)
+
+
+async def _empty(client: DeltaGliderClient, place: InS3, tally: Tally, *, debug: bool) -> Code:
+    from deltaglider_async.bulk.plan import deletes, planned
+    from deltaglider_async.bulk.sources import listing
+    from deltaglider_async.cli.carry_out import carry_out
+
+    plan = planned(listing(client, place.bucket, ""), deletes())
+    return await carry_out(client, plan, tally, showing=Showing(), limits=Pace().limits, debug=debug)
+
+
+async def _remove(client: DeltaGliderClient, place: InS3, *, force: bool) -> Code:
+    from deltaglider_async.errors import NotFoundError, StorageIOError
+
+    try:
+        if force:
+            await client.delete_internal_objects(Bucket=place.bucket)
+        await client.delete_bucket(Bucket=place.bucket)
+    except (NotFoundError, StorageIOError) as error:
+        print(f"remove_bucket failed: s3://{place.bucket} {error}", file=sys.stderr)
+        return Code.FAILED
+    print(f"remove_bucket: {place.bucket}")
+    return Code.DONE
