@@ -10,7 +10,7 @@ from deltaglider_async import __version__
 
 COMMANDS = [
     "cp", "mv", "sync", "ls", "rm", "stats", "verify", "cat", "head", "du", "presign", "mb", "rb", "purge",
-    "get-bucket-acl", "put-bucket-acl",
+    "get-bucket-acl", "put-bucket-acl", "cache", "doctor",
 ]  # fmt: skip
 
 
@@ -95,6 +95,8 @@ def test_every_command_is_listed_with_what_it_does() -> None:
         ["du", "--quick", "--sampled", "bucket"],
         ["du", "--depth", "-1", "bucket"],
         ["purge", "s3://bucket/key"],
+        ["cache", "empty"],
+        ["doctor", "s3://"],
         ["get-bucket-acl", "s3://bucket/key"],
         ["put-bucket-acl", "bucket"],
         ["put-bucket-acl", "bucket", "--acl", "mine"],

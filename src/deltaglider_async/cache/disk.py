@@ -26,7 +26,7 @@ from deltaglider_async.errors import CacheCorruptionError, CacheMissError, Confi
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator
 
-_ENTRY = ".sealed"
+ENTRY = ".sealed"
 _PARTIAL = ".partial"
 #: Seconds after which a half-written file is one whose writer died.
 _ABANDONED = 3600
@@ -45,7 +45,7 @@ class DiskEntries:
         """With `own`, which is `folder`, that is removed by `close`, or at the latest with this object."""
         self.folder = folder
         self.limit = limit
-        self._suffix = f".{label}{_ENTRY}"
+        self._suffix = f".{label}{ENTRY}"
         self._size = 0
         self._scanning = threading.Lock()
         self._own = own
@@ -54,7 +54,7 @@ class DiskEntries:
     @classmethod
     def shared(cls, folder: Path | None, label: str, limit: int) -> DiskEntries:
         """Entries that processes and restarts share. Raises `ConfigurationError` for a folder that is not private."""
-        folder = folder or _user_cache() / "deltaglider-async"
+        folder = folder or user_cache()
         _make(folder)
         _refuse_unless_private(folder)
         return cls(folder, label, limit)
@@ -64,7 +64,7 @@ class DiskEntries:
         """Entries of one client, in a fresh folder."""
         if parent is not None:
             _make(parent)
-        sweep(parent, lambda name: name.endswith((_ENTRY, _PARTIAL)))
+        sweep(parent, lambda name: name.endswith((ENTRY, _PARTIAL)))
         try:
             own = OwnFolder(parent)
         except OSError as error:
@@ -148,7 +148,7 @@ class DiskEntries:
             for found in self._found(_PARTIAL):
                 if found.used < (time.time() - _ABANDONED) * 1e9:
                     found.path.unlink(missing_ok=True)
-            entries = sorted(self._found(_ENTRY), reverse=True)
+            entries = sorted(self._found(ENTRY), reverse=True)
             total = sum(found.size for found in entries)
             while total > self.limit:
                 oldest = entries.pop()
@@ -157,11 +157,12 @@ class DiskEntries:
             self._size = sum(found.size for found in entries if found.path.name.endswith(self._suffix))
 
 
-def _user_cache() -> Path:
+def user_cache() -> Path:
+    """The shared cache's folder where none is given."""
     if sys.platform == "darwin":
-        return Path.home() / "Library" / "Caches"
+        return Path.home() / "Library" / "Caches" / "deltaglider-async"
     given = Path(os.environ.get("XDG_CACHE_HOME", ""))
-    return given if given.is_absolute() else Path.home() / ".cache"
+    return (given if given.is_absolute() else Path.home() / ".cache") / "deltaglider-async"
 
 
 def _make(folder: Path) -> None:

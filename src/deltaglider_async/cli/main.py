@@ -12,9 +12,11 @@ import typer
 
 from deltaglider_async._version import __version__
 from deltaglider_async.cli.bucket_acl import get_bucket_acl, put_bucket_acl
+from deltaglider_async.cli.cache import cache
 from deltaglider_async.cli.cat import cat
 from deltaglider_async.cli.cp import cp
 from deltaglider_async.cli.demo import demo
+from deltaglider_async.cli.doctor import doctor
 from deltaglider_async.cli.du import du
 from deltaglider_async.cli.fsck import fsck
 from deltaglider_async.cli.gc import gc
@@ -83,6 +85,8 @@ app.command("gc", short_help="Remove what is of no use.")(gc)
 app.command("purge", short_help="Remove temporary copies that have expired.")(purge)
 app.command("get-bucket-acl", short_help="Print who may do what with a bucket.")(get_bucket_acl)
 app.command("put-bucket-acl", short_help="Say who may do what with a bucket.")(put_bucket_acl)
+app.command("cache", short_help="Show or clear the references at hand.")(cache)
+app.command("doctor", short_help="Look whether all is there that dg needs.")(doctor)
 app.command("demo", short_help="Show what dg does, on this machine.")(demo)
 app.command("verify", short_help="Check that an object is what was put.")(verify)
 

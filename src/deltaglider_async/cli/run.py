@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 import typer
 
 from deltaglider_async.cli.options import Debug
-from deltaglider_async.errors import DeltaGliderError
+from deltaglider_async.errors import ConfigurationError, DeltaGliderError
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -47,17 +47,20 @@ def run(
     *,
     so_far: Callable[[], str] = lambda: "",
     refused: Code = Code.SERVICE,
+    settings_needed: bool = True,
 ) -> NoReturn:
     """Run `work` to its end and leave with the exit code that it returns.
 
     An interruption cancels it, waits for its clean-up, and says `so_far()`. `refused` is the code for what the service
-    refuses as a whole: `aws s3 cp` and its like count that as one failure among others.
+    refuses as a whole: `aws s3 cp` and its like count that as one failure among others. Without `settings_needed`,
+    wrong `DG_*` variables do not end the command.
     """
     import asyncio
 
     debug = isinstance(context.obj, Debug) and context.obj.on
     try:
-        _configure_logging(debug)
+        with contextlib.nullcontext() if settings_needed else contextlib.suppress(ConfigurationError):
+            _configure_logging(debug)
         code = asyncio.run(_until_signalled(work))
         sys.stdout.flush()
     except _Interrupted as interruption:
@@ -79,7 +82,7 @@ def code_of(error: BaseException, refused: Code = Code.SERVICE) -> Code:
     """The exit code for an error that ends a command."""
     from botocore.exceptions import ClientError, HTTPClientError, NoCredentialsError, ProfileNotFound
 
-    from deltaglider_async.errors import ConfigurationError, InvalidRequestError, NotFoundError, StorageIOError
+    from deltaglider_async.errors import InvalidRequestError, NotFoundError, StorageIOError
 
     if isinstance(error, ConfigurationError | NoCredentialsError | ProfileNotFound):
         return Code.CONFIGURATION

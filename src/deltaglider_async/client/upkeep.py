@@ -12,6 +12,7 @@ from deltaglider_async.engine.core import where
 from deltaglider_async.errors import InvalidRequestError
 from deltaglider_async.format import keys
 from deltaglider_async.format.metadata import recorded_sha256
+from deltaglider_async.store.conditions import USED
 from deltaglider_async.types import Finding
 
 
@@ -93,6 +94,26 @@ class Upkeep(ClientBase):
             progress=progress,
             access=self._access(arguments),
         )
+
+    async def kept_conditions(self, Bucket: str, Prefix: str = "", **arguments: Any) -> dict[str, bool]:
+        """Which conditions the endpoint keeps in a bucket, by operation and argument (`"PutObject IfNoneMatch"`).
+
+        AWS keeps all. Elsewhere objects of a few bytes are written below `Prefix`, a folder, the operations tried in a
+        way that must fail, and the objects removed; what was asked before by this client is not asked again. False
+        also where writing is not allowed. `RequestPayer` and `ExpectedBucketOwner` as in boto3.
+
+        Raises `NotFoundError` (no such bucket), `StorageIOError`.
+
+            kept = await client.kept_conditions("releases")
+            print([name for name, keeps in kept.items() if not keeps])
+        """
+        conditions, access = self._engine.conditions, self._access(arguments)
+        return {
+            f"{operation} {condition}": await conditions.keeps(
+                Bucket, keys.deltaspace(_folder(Prefix)), operation, condition, access
+            )
+            for operation, condition in USED
+        }
 
     async def clear_cache(self) -> None:
         """Forget all cached references, and what is remembered for statistics. Operations that use references go on."""

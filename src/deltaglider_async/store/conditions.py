@@ -27,6 +27,16 @@ from deltaglider_async.streams.threads import to_its_end
 
 Operation = Literal["PutObject", "CompleteMultipartUpload", "DeleteObject", "CopyObject", "UploadPartCopy"]
 Condition = Literal["IfNoneMatch", "IfMatch", "CopySourceIfMatch"]
+#: Those that are asked for by the protocol, or by callers.
+USED: tuple[tuple[Operation, Condition], ...] = (
+    ("PutObject", "IfNoneMatch"),
+    ("CompleteMultipartUpload", "IfNoneMatch"),
+    ("DeleteObject", "IfMatch"),
+    ("CopyObject", "CopySourceIfMatch"),
+    ("UploadPartCopy", "CopySourceIfMatch"),
+    ("PutObject", "IfMatch"),
+    ("CompleteMultipartUpload", "IfMatch"),
+)
 
 _log = logging.getLogger(__name__)
 
