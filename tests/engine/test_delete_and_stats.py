@@ -161,6 +161,34 @@ async def test_a_reference_in_use_by_keys_that_begin_with_a_slash_is_not_deleted
     assert (await client.get_bucket_stats(bucket)).orphaned_references == 0
 
 
+@pytest.mark.parametrize("conditional", [True, False])
+async def test_the_null_version_of_an_object_goes_with_the_delta_that_it_replaced(
+    client: DeltaGliderClient, bucket: str, s3: S3Client, conditional: bool
+) -> None:
+    """Where no versions are kept, its name is `null`, too; alone, it would come alive."""
+    keys = await put_versions(client, bucket, "a/", 2)
+    await put_raw(s3, bucket, keys[1], b"newer, and plain")
+    client._engine.conditions._known[bucket, "DeleteObject", "IfMatch"] = conditional
+    answer = await client.delete_object(Bucket=bucket, Key=keys[1], VersionId="null")
+    assert answer["DeltaGliderInfo"]["Type"] == "direct"
+    assert set(await stored(s3, bucket)) == {"a/0.zip.delta", "a/reference.bin"}
+    with pytest.raises(NotFoundError):
+        await client.head_object(Bucket=bucket, Key=keys[1])
+
+
+async def test_a_reference_that_is_deleted_by_name_must_meet_the_condition(
+    client: DeltaGliderClient, bucket: str, s3: S3Client
+) -> None:
+    await put_versions(client, bucket, "a/", 1)
+    await asyncio.to_thread(s3.delete_object, Bucket=bucket, Key="a/0.zip.delta")
+    with pytest.raises(PreconditionFailedError):
+        await client.delete_object(Bucket=bucket, Key="a/reference.bin", IfMatch='"another"')
+    etag = (await client._s3.head_object(Bucket=bucket, Key="a/reference.bin"))["ETag"]
+    answer = await client.delete_object(Bucket=bucket, Key="a/reference.bin", IfMatch=etag)
+    assert (answer["DeltaGliderInfo"]["Type"], answer["DeltaGliderInfo"]["Deleted"]) == ("reference", True)
+    assert all(map(is_trash, await stored(s3, bucket)))
+
+
 async def test_a_condition_decides_on_either_form(client: DeltaGliderClient, bucket: str, s3: S3Client) -> None:
     await put_versions(client, bucket, "a/", 2)
     await client.put_object(Bucket=bucket, Key="a/notes.txt", Body=b"plain")

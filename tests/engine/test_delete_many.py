@@ -14,7 +14,7 @@ from botocore.exceptions import ClientError
 from deltaglider_async.errors import InvalidRequestError, NotFoundError, PreconditionFailedError
 from deltaglider_async.format.keys import is_trash
 from deltaglider_async.session import create_client
-from tests.engine.conftest import content, version
+from tests.engine.conftest import MakeClient, content, version
 
 BASE = content(1, 60_000)
 
@@ -278,3 +278,28 @@ async def test_a_delta_named_as_the_prefix_goes_with_its_reference(client: Any, 
     done = await client.delete_objects_recursive(Bucket=bucket, Prefix="a/0.zip")
     assert done["DeltaGliderInfo"]["ReferencesDeleted"] == 1
     assert done["DeletedCount"] == 2
+
+
+@pytest.mark.parametrize("conditional", [True, False])
+@pytest.mark.parametrize("more", [{}, {"BypassGovernanceRetention": True}])
+async def test_a_put_at_the_last_moment_keeps_the_reference_that_it_needs(
+    client: Any, make_client: MakeClient, bucket: str, conditional: bool, more: dict[str, Any]
+) -> None:
+    """It is acknowledged after the look that there are no deltas, and before the delete of the reference."""
+    await put_versions(client, bucket, "a/", 1)
+    client._engine.conditions._known[bucket, "DeleteObject", "IfMatch"] = conditional
+    stored_as: list[str] = []
+
+    async def put_meanwhile(params: dict[str, Any], **_: Any) -> None:
+        if params["Key"] == "a/reference.bin" and not stored_as:
+            async with make_client() as other:
+                put = await other.put_object(Bucket=bucket, Key="a/late.zip", Body=version(BASE, 7))
+            stored_as.append(put["DeltaGliderInfo"]["StoredAs"])
+
+    client.meta.events.register("before-parameter-build.s3.DeleteObject", put_meanwhile)
+    done = await client.delete_objects_recursive(Bucket=bucket, Prefix="a/", **more)
+    assert stored_as == ["delta"]
+    assert done["DeltaGliderInfo"]["ReferencesDeleted"] == 0
+    assert await names(client, bucket) == ["a/late.zip.delta", "a/reference.bin"]
+    async with make_client() as fresh:
+        assert await (await fresh.get_object(Bucket=bucket, Key="a/late.zip"))["Body"].read() == version(BASE, 7)

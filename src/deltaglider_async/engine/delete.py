@@ -8,7 +8,8 @@ In the other order an older delta would come alive for a moment. A delete looks 
 * no delta: it removes the plain form.
 
 So there is one moment at which the object goes, and not two with another put between them. If that was the last delta
-of its deltaspace, the reference is dropped (`trash`).
+of its deltaspace, the reference is dropped (`trash`). A reference that is named itself is dropped, too, whatever else
+is said in the call: a put may have made a delta against it since it was seen that there is none.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from deltaglider_async.engine.core import Engine, Response, access_only, where
-from deltaglider_async.engine.trash import Dropped, delta_keys, drop_unused
+from deltaglider_async.engine.trash import Dropped, delta_keys, drop_named, drop_unused
 from deltaglider_async.errors import IntegrityMismatchError, InvalidRequestError, StorageIOError
 from deltaglider_async.format import keys
 from deltaglider_async.format import metadata as meta
@@ -57,8 +58,9 @@ async def delete(engine: Engine, bucket: str, key: str, arguments: Mapping[str, 
 
 def told(deleted: Deleted, dropped: Dropped) -> Response:
     """The `DeltaGliderInfo` of a delete."""
-    # A reference that could not be moved to the trash is still there.
-    gone = deleted.kind != "not_found" and not (deleted.kind == "reference" and dropped.warning)
+    # A reference that could not be moved to the trash, or that is used after all, is still there.
+    stays = deleted.kind == "reference" and deleted.space is not None and deleted.stored_key not in dropped.keys
+    gone = deleted.kind != "not_found" and not stays
     warnings = [dropped.warning] if dropped.warning else []
     return {"Type": deleted.kind, "Deleted": gone, "Warnings": warnings, "DependentDeltas": 0}
 
@@ -68,13 +70,8 @@ async def delete_key(engine: Engine, bucket: str, key: str, arguments: Mapping[s
     access = access_only(arguments)
     if keys.is_reference(key):
         await _refuse_used_reference(engine, bucket, key, access)
-        if not set(arguments) - set(access):
-            space = keys.reference_space(key)
-            reference, there = await engine.reference(bucket, key, access)
-            kept = await engine.conditions.keeps(bucket, space, "DeleteObject", "IfMatch", access)
-            if kept and (reference is not None or not there):
-                answer = {"ResponseMetadata": {"HTTPStatusCode": 204}}
-                return Deleted(key, "reference" if there else "not_found", answer, space)
+        if arguments.get("VersionId") is None and (deleted := await _delete_reference(engine, bucket, key, arguments)):
+            return deleted
     if arguments.get("VersionId") is not None:
         return await _delete_version(engine, bucket, key, arguments)
     given = key
@@ -86,18 +83,38 @@ async def delete_key(engine: Engine, bucket: str, key: str, arguments: Mapping[s
     return deleted
 
 
+async def _delete_reference(engine: Engine, bucket: str, key: str, arguments: Mapping[str, Any]) -> Deleted | None:
+    """What the caller is to drop, or what was dropped; None for somebody else's object under such a name."""
+    access, space = access_only(arguments), keys.reference_space(key)
+    head = await engine.store.seen(bucket, key, access)
+    if head is not None and meta.recorded_sha256(head.get("Metadata", {}), bare=True) is None:
+        return None
+    kept = await engine.conditions.keeps(bucket, space, "DeleteObject", "IfMatch", access)
+    if _is_conditional(arguments):
+        if not kept:
+            raise _unconditional(bucket, key)
+        _check_conditions(bucket, key, head, None, arguments)
+    answer = {"ResponseMetadata": {"HTTPStatusCode": 204}}
+    if head is None:
+        return Deleted(key, "not_found", answer, space if kept else None)
+    if kept:
+        return Deleted(key, "reference", answer, space)
+    if not await drop_named(engine, bucket, key, access):
+        await _refuse_used_reference(engine, bucket, key, access)
+        if await engine.store.head(bucket, key, access) is not None:
+            raise StorageIOError(f"cannot delete {where(bucket, key)}: it could not be moved to the trash. Try again.")
+    return Deleted(key, "reference", answer)
+
+
 async def _delete_forms(
     engine: Engine, bucket: str, key: str, arguments: Mapping[str, Any], *, leftover_only: bool
 ) -> Deleted:
     access = access_only(arguments)
     delta_key, space = keys.delta_key(key), keys.deltaspace(key)
-    conditional = any(arguments.get(name) is not None for name in _CONDITIONS)
+    conditional = _is_conditional(arguments)
     unchanged = await engine.conditions.keeps(bucket, space, "DeleteObject", "IfMatch", access)
     if conditional and not unchanged:
-        raise InvalidRequestError(
-            f"cannot delete {where(bucket, key)} with IfMatch: this endpoint deletes whether it holds or not. "
-            "Nothing was deleted."
-        )
+        raise _unconditional(bucket, key)
     store = engine.store
     had_leftover = False
     while True:
@@ -128,9 +145,19 @@ async def _delete_forms(
 
 def _of_the_delta(arguments: Mapping[str, Any], delta: Response) -> Response:
     """The arguments of a delete for the delta form. Its ETag means one write, so it stands for every condition."""
-    conditional = any(arguments.get(name) is not None for name in _CONDITIONS)
     rest = {name: value for name, value in arguments.items() if name not in _CONDITIONS}
-    return rest | ({"IfMatch": delta["ETag"]} if conditional else {})
+    return rest | ({"IfMatch": delta["ETag"]} if _is_conditional(arguments) else {})
+
+
+def _is_conditional(arguments: Mapping[str, Any]) -> bool:
+    return any(arguments.get(name) is not None for name in _CONDITIONS)
+
+
+def _unconditional(bucket: str, key: str) -> Exception:
+    return InvalidRequestError(
+        f"cannot delete {where(bucket, key)} with IfMatch: this endpoint deletes whether it holds or not. "
+        "Nothing was deleted."
+    )
 
 
 def _check_conditions(
@@ -163,6 +190,7 @@ async def _delete_version(engine: Engine, bucket: str, key: str, arguments: Mapp
     """A version is of one stored object, and is deleted there. That changes no other form of the key."""
     access = access_only(arguments)
     version = {**access, "VersionId": arguments["VersionId"]}
+    space = await _remove_leftover(engine, bucket, key, access) if arguments["VersionId"] == "null" else None
     for stored in (key, keys.delta_key(key)):
         if not keys.fits(stored):
             continue
@@ -177,9 +205,29 @@ async def _delete_version(engine: Engine, bucket: str, key: str, arguments: Mapp
         response = await engine.store.delete(bucket, stored, arguments)
         is_a_delta = stored != key or (key.endswith(keys.DELTA_SUFFIX) and is_delta(found))
         return Deleted(
-            stored, "delta" if is_a_delta else "direct", response, keys.deltaspace(key) if is_a_delta else None
+            stored, "delta" if is_a_delta else "direct", response, keys.deltaspace(key) if is_a_delta else space
         )
-    return Deleted(key, "not_found", await engine.store.delete(bucket, key, arguments))
+    return Deleted(key, "not_found", await engine.store.delete(bucket, key, arguments), space)
+
+
+async def _remove_leftover(engine: Engine, bucket: str, key: str, access: Mapping[str, Any]) -> str | None:
+    """Remove the delta that a plain form replaced, where both are the version `null`, as in a bucket without versions.
+
+    It would be the object when the plain form goes. Returns the deltaspace that may have lost its last delta.
+    """
+    store, delta_key, space = engine.store, keys.delta_key(key), keys.deltaspace(key)
+    # In this order: a delta that is seen before a plain form is leftover.
+    delta = await store.head(bucket, delta_key, access) if keys.fits(delta_key) else None
+    if delta is None or not is_delta(delta) or delta.get("VersionId", "null") != "null":
+        return None
+    plain = await store.seen(bucket, key, access)
+    if plain is None or plain.get("VersionId", "null") != "null":
+        return None
+    if await engine.conditions.keeps(bucket, space, "DeleteObject", "IfMatch", access):
+        await store.delete_if_unchanged(bucket, delta_key, delta["ETag"], access)
+    else:
+        await store.delete(bucket, delta_key, access)
+    return space
 
 
 def _unmet(bucket: str, key: str, what: str) -> Exception:

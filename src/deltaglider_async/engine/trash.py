@@ -16,7 +16,7 @@ trash alone, where readers look for it; `gc` puts it back. Entries are a drop's 
 removed by `gc` for one drop while another relies on it. `gc` touches only entries that are older than a day, and a drop
 gives up after an hour.
 
-Where the endpoint deletes whether a condition holds or not, nothing is dropped.
+Where the endpoint deletes whether a condition holds or not, nothing is dropped but what somebody asks for by its name.
 """
 
 from __future__ import annotations
@@ -120,7 +120,17 @@ async def drop_unused(engine: Engine, bucket: str, space: str, access: Arguments
     return Dropped(tuple(dropped), warning)
 
 
-async def _drop(engine: Engine, bucket: str, space: str, key: str, access: Arguments) -> bool:
+async def drop_named(engine: Engine, bucket: str, key: str, access: Arguments) -> bool:
+    """Drop one reference where the endpoint deletes whether a condition holds or not. Whether it is gone by this.
+
+    Only for somebody who asks for it: what took its place within the last moment would go instead.
+    """
+    return await _drop(engine, bucket, keys.reference_space(key), key, access, conditional=False)
+
+
+async def _drop(
+    engine: Engine, bucket: str, space: str, key: str, access: Arguments, *, conditional: bool = True
+) -> bool:
     """Whether a reference is gone by this."""
     head = await engine.store.head(bucket, key, access)
     sha256 = recorded_sha256((head or {}).get("Metadata", {}), bare=True)
@@ -130,13 +140,19 @@ async def _drop(engine: Engine, bucket: str, space: str, key: str, access: Argum
     with anyio.move_on_after(_LONGEST_DROP_SECONDS):
         if not await _bury(engine, bucket, key, entry, head, access):
             return False
-        if not await engine.store.delete_if_unchanged(bucket, key, head["ETag"], access):
-            return False
+        if conditional:
+            if not await engine.store.delete_if_unchanged(bucket, key, head["ETag"], access):
+                return False
+        else:
+            now = await engine.store.head(bucket, key, access)
+            if now is None or now["ETag"] != head["ETag"]:
+                return False
+            await engine.store.delete(bucket, key, access)
         if not await has_deltas(engine, bucket, space, access):
             return True
         if not await restore(engine, bucket, entry, key, access):
-            now, _ = await engine.reference(bucket, key, access)
-            if now is None or now.sha256 != sha256:  # another one was created meanwhile
+            there, _ = await engine.reference(bucket, key, access)
+            if there is None or there.sha256 != sha256:  # another one was created meanwhile
                 await restore(engine, bucket, entry, keys.addressed_reference_key(space, sha256), access)
     return False
 
