@@ -11,6 +11,7 @@ import tracemalloc
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -432,6 +433,59 @@ async def test_uploads_are_listed_by_logical_key(client: DeltaGliderClient, buck
     assert "Uploads" not in await listed(MaxUploads=0)
     with pytest.raises(ClientError, match="MaxUploads"):
         await listed(MaxUploads=-1)
+
+
+def hide_from_head(client: Any, key: str) -> None:
+    """From now on, HEAD of this key is refused as that of an object under a customer's key. moto keeps no such keys."""
+
+    def refuse(params: dict[str, Any], **_: Any) -> Any:
+        if params["url_path"].endswith(f"/{key}") and "x-amz-server-side-encryption-customer-key" not in {
+            name.lower() for name in params["headers"]
+        }:
+            said = {"HTTPStatusCode": 400, "HTTPHeaders": {}}
+            return SimpleNamespace(status_code=400), {
+                "Error": {"Code": "400", "Message": "Bad Request"},
+                "ResponseMetadata": said,
+            }
+        return None
+
+    client.meta.events.register("before-call.s3.HeadObject", refuse)
+
+
+async def test_an_object_under_a_customers_key_is_completed(client: DeltaGliderClient, bucket: str) -> None:
+    """Who completes it need not give the key; the answer tells its size nevertheless."""
+    secret: dict[str, Any] = {"SSECustomerAlgorithm": "AES256", "SSECustomerKey": b"\xff" * 32}
+    sent = await Sent.begin(client, bucket, CANDIDATE, **secret)
+    await sent.send(1, BASE, **secret)
+    hide_from_head(client, CANDIDATE)
+    answer = await sent.complete()
+    assert answer["DeltaGliderInfo"]["OriginalSize"] == len(BASE)
+    assert (await client.head_object(Bucket=bucket, Key=CANDIDATE, **secret))["ETag"] == answer["ETag"]
+
+
+async def test_an_object_under_a_customers_key_is_replaced_by_an_upload(client: DeltaGliderClient, bucket: str) -> None:
+    secret: dict[str, Any] = {"SSECustomerAlgorithm": "AES256", "SSECustomerKey": b"\xff" * 32}
+    await client.put_object(Bucket=bucket, Key=CANDIDATE, Body=b"secret", **secret)
+    hide_from_head(client, CANDIDATE)
+    await upload(client, bucket, CANDIDATE, BASE)
+    assert await read(client, bucket, CANDIDATE) == BASE
+
+
+async def test_uploads_are_listed_where_the_service_does_not_say_when_they_began(
+    client: DeltaGliderClient, bucket: str
+) -> None:
+    begun = [await Sent.begin(client, bucket, key) for key in ("a/2.zip", "a/1.zip", "b.txt")]
+
+    def forget(parsed: dict[str, Any], **_: Any) -> None:
+        for each in parsed.get("Uploads", ()):
+            del each["Initiated"]
+
+    client.meta.events.register("after-call.s3.ListMultipartUploads", forget)
+    listed = (await client.list_multipart_uploads(Bucket=bucket))["Uploads"]
+    assert [each["UploadId"] for each in listed] == [begun[at].at["UploadId"] for at in (1, 0, 2)]
+    after = {"KeyMarker": "a/1.zip", "UploadIdMarker": begun[1].at["UploadId"]}
+    listed = (await client.list_multipart_uploads(Bucket=bucket, MaxUploads=1, **after))["Uploads"]
+    assert [each["Key"] for each in listed] == ["a/2.zip"]
 
 
 async def test_parts_are_listed_in_pages(conditional_endpoint: str) -> None:

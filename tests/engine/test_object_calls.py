@@ -412,3 +412,17 @@ async def test_what_a_delta_cannot_be_is_stored_plain_or_refused(pair: Pair) -> 
         with pytest.raises(InvalidRequestError):
             await client.put_object(Bucket=bucket, Key="a/2.zip", Body=BASE, **arguments)
     assert await (await client.get_object(Bucket=bucket, Key="a/2.zip"))["Body"].read() == DATA
+
+
+async def test_a_customers_key_may_be_bytes(client: Any, bucket: str) -> None:
+    """As in boto3, whose examples use `os.urandom(32)`."""
+    secret: dict[str, Any] = {"SSECustomerAlgorithm": "AES256", "SSECustomerKey": b"\xff" * 32}
+    await client.put_object(Bucket=bucket, Key="k/1.zip", Body=b"secret", **secret)
+    await client.head_object(Bucket=bucket, Key="k/1.zip", **secret)
+    assert await (await client.get_object(Bucket=bucket, Key="k/1.zip", **secret))["Body"].read() == b"secret"
+    source = {f"CopySource{name}": value for name, value in secret.items()}
+    where = {"Bucket": bucket, "Key": "k/1.zip"}
+    await client.copy_object(Bucket=bucket, Key="k/2.zip", CopySource=where, **source, **secret)
+    assert await (await client.get_object(Bucket=bucket, Key="k/2.zip", **secret))["Body"].read() == b"secret"
+    with pytest.raises(InvalidRequestError, match="SSECustomerKey"):
+        await client.head_object(Bucket=bucket, Key="k/1.zip", SSECustomerKey=32)

@@ -229,7 +229,7 @@ async def _look(engine: Engine, completion: Completion) -> Found | None:
     """The object of the logical key."""
     upload = completion.upload
     try:
-        return await find(engine.store.head, engine.store.head_existing, upload.bucket, upload.key, completion.access)
+        return await find(engine.store.seen, engine.store.head_existing, upload.bucket, upload.key, completion.access)
     except NotFoundError as error:
         if is_missing_key(error):
             return None
@@ -295,7 +295,7 @@ async def _complete_in_place(engine: Engine, completion: Completion) -> PutResul
     if delta is not None and "IfNoneMatch" in conditions:
         raise _unmet(completion)
     if delta is not None and "IfMatch" in conditions:
-        plain = await engine.store.head(upload.bucket, upload.key, completion.access)
+        plain = await engine.store.seen(upload.bucket, upload.key, completion.access)
         if plain is None and conditions["IfMatch"].strip('"') != delta["ETag"].strip('"'):
             raise _unmet(completion)
         if plain is None:
@@ -307,6 +307,6 @@ async def _complete_in_place(engine: Engine, completion: Completion) -> PutResul
     asked = {**completion.arguments, **upload.target}
     response = await calls.call(engine.store, _OPERATION, "complete the upload of", upload.name, asked)
     await remove_delta_beside(engine, upload.bucket, upload.key, delta, completion.access)
-    head = await engine.store.head(upload.bucket, upload.key, completion.access)
+    head = await engine.store.seen(upload.bucket, upload.key, completion.access)
     size = int(head["ContentLength"]) if head is not None and head["ETag"] == response.get("ETag") else 0
     return PutResult(response, "upload_direct", size, size, "", reason="its parts went to its own key")

@@ -52,9 +52,9 @@ async def page(engine: Engine, asked: Asked, arguments: Mapping[str, Any]) -> Re
                 if rolled > asked.key_marker:
                     found[rolled, 0.0, ""] = {"Prefix": rolled}
             elif key > asked.key_marker:
-                found[key, item["Initiated"].timestamp(), item["UploadId"]] = item
+                found[_place(item)] = item
             elif key == asked.key_marker and asked.id_marker:
-                same[key, item["Initiated"].timestamp(), item["UploadId"]] = item
+                same[_place(item)] = item
             if len(found) > 4 * LARGEST_PAGE:
                 found = {place: found[place] for place in sorted(found)[: most + 1]}
     marker = next((place for place in same if place[2] == asked.id_marker), None)
@@ -63,6 +63,11 @@ async def page(engine: Engine, asked: Asked, arguments: Mapping[str, Any]) -> Re
     shown = sorted(found)[:most]
     truncated = 0 < most < len(found)
     return _answer(asked, [found[place] for place in shown], shown[-1] if truncated else None)
+
+
+def _place(item: Response) -> _Place:
+    begun = item.get("Initiated")  # not every service tells
+    return item["Key"], begun.timestamp() if begun is not None else 0.0, item["UploadId"]
 
 
 async def _logical(engine: Engine, asked: Asked, arguments: Mapping[str, Any]) -> AsyncGenerator[Response, None]:

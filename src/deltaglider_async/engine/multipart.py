@@ -104,14 +104,15 @@ async def create(engine: Engine, request: PutRequest) -> Response:
     name = where(request.bucket, request.key)
     put_id = secrets.token_hex(16)
     temporary = keys.multipart_key(request.key, put_id)
-    access = access_only(request.arguments)
-    travelling = {name: value for name, value in request.arguments.items() if name not in access}
-    metadata = {**request.metadata, uploads.ARGUMENTS: uploads.pack(travelling, request.use_delta)}
     final = {**request.metadata, meta.PUT_ID: put_id}
     policy = engine.policy.is_candidate(request.bucket, request.key)  # of some size; it is not known yet
     candidate = policy if request.use_delta is None else request.use_delta
-    refused = not candidate or why_plain(engine, replace(request, use_delta=True))
-    if refused or not keys.fits(temporary) or not (_fits(metadata) and _fits(final)):
+    if not candidate or why_plain(engine, replace(request, use_delta=True)) or not keys.fits(temporary):
+        return await calls.create(engine.store, name, whole)
+    access = access_only(request.arguments)
+    travelling = {name: value for name, value in request.arguments.items() if name not in access}
+    metadata = {**request.metadata, uploads.ARGUMENTS: uploads.pack(travelling, request.use_delta)}
+    if not (_fits(metadata) and _fits(final)):
         return await calls.create(engine.store, name, whole)
     own = {
         name: value
