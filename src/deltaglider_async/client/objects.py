@@ -10,6 +10,7 @@ from deltaglider_async.engine import attributes, copy, get, put
 from deltaglider_async.engine.copy_source import CopyRequest, parse_source
 from deltaglider_async.engine.core import Response
 from deltaglider_async.engine.encode import PutRequest
+from deltaglider_async.engine.record import recorded
 from deltaglider_async.errors import InvalidRequestError
 from deltaglider_async.streams.source import make_source
 from deltaglider_async.types import (
@@ -136,7 +137,10 @@ class Objects(ClientBase):
             use_delta=use_delta,
             progress=progress,
         )
-        return await put.put(self._engine, request)
+        with recorded("put_object", bucket, key) as record:
+            result = await put.put(self._engine, request)
+            record.sized(told(result))
+        return result
 
     async def get_object(
         self, *, Bucket: str, Key: str, progress: Progress = ignore, **arguments: Unpack[GetObjectArguments]
@@ -160,7 +164,9 @@ class Objects(ClientBase):
                     ...
         """
         self._check_arguments("GetObject", {"Bucket": Bucket, "Key": Key, **arguments})
-        return cast("GetObjectResponse", await get.get(self._engine, Bucket, Key, arguments, progress))
+        with recorded("get_object", Bucket, Key) as record:
+            response = await get.get(self._engine, Bucket, Key, arguments, progress, record)
+        return cast("GetObjectResponse", response)
 
     async def head_object(
         self, *, Bucket: str, Key: str, **arguments: Unpack[HeadObjectArguments]

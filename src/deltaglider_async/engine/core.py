@@ -14,6 +14,7 @@ from typing import Any
 from deltaglider_async.cache import Lease, ReferenceCache
 from deltaglider_async.codec import Codec, xdelta
 from deltaglider_async.engine.known import Known
+from deltaglider_async.engine.record import note_reference
 from deltaglider_async.errors import IntegrityMismatchError, StorageIOError
 from deltaglider_async.format import keys
 from deltaglider_async.format.candidates import DeltaPolicy
@@ -134,8 +135,11 @@ class Engine:
         """The reference at hand: from the cache, or downloaded once however many operations wait for it."""
 
         name = where(reference.bucket, reference.key)
+        downloaded = False
 
         async def fetch() -> Chunks:
+            nonlocal downloaded
+            downloaded = True
             access = access_only(arguments) | {"VersionId": reference.version or None}
             request = Request(reference.bucket, reference.key, access, name)
             response = await self.store.get(request.bucket, request.key, request.arguments)
@@ -149,6 +153,7 @@ class Engine:
 
         try:
             async with self.cache.lease(reference.sha256, reference.size, fetch) as lease:
+                note_reference(at_hand=not downloaded)
                 yield lease
         except IntegrityMismatchError:
             self._known.pop((reference.bucket, reference.key, reference.sha256), None)

@@ -14,6 +14,7 @@ from typing import Any
 from deltaglider_async.codec import xdelta
 from deltaglider_async.engine.core import Engine, Response, where
 from deltaglider_async.engine.extent import extent, is_partial, whole
+from deltaglider_async.engine.record import Record
 from deltaglider_async.engine.references import leased
 from deltaglider_async.errors import (
     CodecUnavailableError,
@@ -140,8 +141,9 @@ async def get(
     key: str,
     arguments: Mapping[str, Any],
     progress: Progress = lambda phase, position: None,
+    record: Record | None = None,
 ) -> Response:
-    """GetObject of a logical key; `Body` is an `ObjectBody`."""
+    """GetObject of a logical key; `Body` is an `ObjectBody`, at whose end the record is written."""
     found = await find(engine.store.get, engine.store.get_existing, bucket, key, arguments)
     try:
         name = where(bucket, key)
@@ -162,7 +164,11 @@ async def get(
     except BaseException:
         discard(found.response)
         raise
-    response["Body"] = ObjectBody(chunks, found.response["Body"].close)
+    if record is not None:
+        record.sized(response["DeltaGliderInfo"])
+        record.kept_open = True
+        chunks = record.during(chunks)
+    response["Body"] = ObjectBody(chunks, found.response["Body"].close, record.write if record else None)
     return response
 
 

@@ -71,9 +71,11 @@ class ObjectBody:
         self,
         chunks: Chunks,
         release: Callable[[], None] | None = None,
+        over: Callable[[BaseException | None], None] | None = None,
     ) -> None:
         self._chunks = chunks
         self._release = release
+        self._over = over
         #: What came and was not read yet. A view: cutting a piece off it copies nothing.
         self._held = memoryview(b"")
         self._position = 0
@@ -146,6 +148,9 @@ class ObjectBody:
             if self._release is not None:
                 release, self._release = self._release, None
                 release()
+            if self._over is not None:
+                over, self._over = self._over, None
+                over(self._error)
 
     def close(self) -> asyncio.Future[None]:
         """As `aclose`, begun at once, as nobody awaits aiobotocore's. Await it to know that all is given back."""
