@@ -48,7 +48,7 @@ def test_the_user_uses_every_operation_that_has_types() -> None:
 
 MISTAKES = {
     'await client.put_object(Bucket="b", Key="k", ContentTyp="x")': 'did you mean "ContentType"',
-    'await client.get_object(Bucket="b")': 'Missing named argument "Key"',
+    'await client.get_object(Bucket="b")': 'Missing positional argument "Key"',
     '(await client.head_object(Bucket="b", Key="k"))["Bodi"]': 'has no key "Bodi"',
     'await client.put_object(Bucket="b", Key="k", StorageClass="COLD")': "incompatible type \"Literal['COLD']\"",
 }

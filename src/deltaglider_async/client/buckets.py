@@ -37,7 +37,7 @@ from deltaglider_async.types.arguments import (
 class Buckets(ClientBase):
     """boto3's calls for buckets, which say more here. All take boto3's arguments and return boto3's responses."""
 
-    async def create_bucket(self, *, Bucket: str, **arguments: Unpack[CreateBucketArguments]) -> CreateBucketResponse:
+    async def create_bucket(self, Bucket: str, **arguments: Unpack[CreateBucketArguments]) -> CreateBucketResponse:
         """Create a bucket.
 
         Raises `StorageIOError` (`client.exceptions.BucketAlreadyExists` and its like).
@@ -48,7 +48,7 @@ class Buckets(ClientBase):
             response: Response = await self._s3.create_bucket(Bucket=Bucket, **arguments)
         return cast("CreateBucketResponse", response)
 
-    async def delete_bucket(self, *, Bucket: str, **arguments: Unpack[DeleteBucketArguments]) -> DeleteBucketResponse:
+    async def delete_bucket(self, Bucket: str, **arguments: Unpack[DeleteBucketArguments]) -> DeleteBucketResponse:
         """Delete an empty bucket. References that no delta uses count as content: the error names them.
 
         Raises `NotFoundError`, `StorageIOError` (`BucketNotEmpty`).
@@ -101,7 +101,7 @@ class Buckets(ClientBase):
             response: Response = await self._s3.head_bucket(Bucket=Bucket, **arguments)
         return cast("HeadBucketResponse", response)
 
-    async def get_bucket_acl(self, *, Bucket: str, **arguments: Unpack[GetBucketAclArguments]) -> GetBucketAclResponse:
+    async def get_bucket_acl(self, Bucket: str, **arguments: Unpack[GetBucketAclArguments]) -> GetBucketAclResponse:
         """Who may do what in a bucket.
 
         Raises `NotFoundError`, `StorageIOError`.
@@ -113,7 +113,7 @@ class Buckets(ClientBase):
             response: GetBucketAclResponse = await self._s3.get_bucket_acl(Bucket=Bucket, **arguments)
         return response
 
-    async def put_bucket_acl(self, *, Bucket: str, **arguments: Unpack[PutBucketAclArguments]) -> PutBucketAclResponse:
+    async def put_bucket_acl(self, Bucket: str, **arguments: Unpack[PutBucketAclArguments]) -> PutBucketAclResponse:
         """Set who may do what in a bucket.
 
         Raises `NotFoundError`, `StorageIOError`.

@@ -18,7 +18,7 @@ class Deletes(ClientBase):
     """Deletes of logical keys."""
 
     async def delete_object(
-        self, *, Bucket: str, Key: str, **arguments: Unpack[DeleteObjectArguments]
+        self, Bucket: str, Key: str, **arguments: Unpack[DeleteObjectArguments]
     ) -> DeleteObjectResponse:
         """boto3's `delete_object`; a missing key is no error.
 
@@ -38,7 +38,7 @@ class Deletes(ClientBase):
         return cast("DeleteObjectResponse", await delete.delete(self._engine, Bucket, Key, arguments))
 
     async def delete_objects(
-        self, *, Bucket: str, Delete: Mapping[str, Any], **arguments: Unpack[DeleteObjectsArguments]
+        self, Bucket: str, Delete: Mapping[str, Any], **arguments: Unpack[DeleteObjectsArguments]
     ) -> DeleteObjectsResponse:
         """boto3's `delete_objects`: up to 1,000 keys, each by itself, in a few requests.
 
@@ -66,7 +66,7 @@ class Deletes(ClientBase):
         return cast("DeleteObjectsResponse", answer)
 
     async def delete_objects_recursive(
-        self, *, Bucket: str, Prefix: str, **arguments: Unpack[DeleteObjectsArguments]
+        self, Bucket: str, Prefix: str, **arguments: Unpack[DeleteObjectsArguments]
     ) -> DeleteObjectsRecursiveResponse:
         """Delete all below a folder, and the references with the last deltas.
 

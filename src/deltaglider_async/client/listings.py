@@ -87,16 +87,16 @@ class Listings(ClientBase):
 
     async def list_objects(
         self,
-        *,
         Bucket: str,
         Prefix: str | None = None,
         Delimiter: str | None = None,
         MaxKeys: int | None = None,
-        Marker: str | None = None,
         ContinuationToken: str | None = None,
         StartAfter: str | None = None,
-        EncodingType: str | None = None,
         FetchMetadata: bool = False,
+        *,
+        Marker: str | None = None,
+        EncodingType: str | None = None,
         **arguments: Unpack[ListObjectsArguments],
     ) -> ListObjectsResponse:
         """boto3's first version of the listing, and the original's arguments. `Contents` is always present.

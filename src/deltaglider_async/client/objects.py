@@ -35,11 +35,11 @@ class Objects(ClientBase):
 
     async def put_object(
         self,
-        *,
         Bucket: str,
         Key: str,
         Body: Any = b"",
         Metadata: Mapping[str, str] | None = None,
+        *,
         ContentLength: int | None = None,
         max_ratio: float | None = None,
         use_delta: bool | None = None,
@@ -143,7 +143,7 @@ class Objects(ClientBase):
         return result
 
     async def get_object(
-        self, *, Bucket: str, Key: str, progress: Progress = ignore, **arguments: Unpack[GetObjectArguments]
+        self, Bucket: str, Key: str, *, progress: Progress = ignore, **arguments: Unpack[GetObjectArguments]
     ) -> GetObjectResponse:
         """Read an object. `Body` is an `ObjectBody`: `read`, `iter_chunks`, async iteration, `async with`.
 
@@ -168,9 +168,7 @@ class Objects(ClientBase):
             response = await get.get(self._engine, Bucket, Key, arguments, progress, record)
         return cast("GetObjectResponse", response)
 
-    async def head_object(
-        self, *, Bucket: str, Key: str, **arguments: Unpack[HeadObjectArguments]
-    ) -> HeadObjectResponse:
+    async def head_object(self, Bucket: str, Key: str, **arguments: Unpack[HeadObjectArguments]) -> HeadObjectResponse:
         """boto3's `head_object` of the original, with `DeltaGliderInfo`. Arguments as of `get_object`.
 
         `ChecksumSHA256` (base64) is the original's, where it is known. Raises `NotFoundError`,
