@@ -8,13 +8,14 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from deltaglider_async.cli.completion import places
 from deltaglider_async.cli.groups import grouped
 from deltaglider_async.cli.locations import InS3, parse_bucket
 from deltaglider_async.cli.options import Connection
 from deltaglider_async.cli.run import run
 
 BucketAcl = Literal["private", "public-read", "public-read-write", "authenticated-read"]
-Bucket = Annotated[str, typer.Argument(metavar="BUCKET", help="bucket or s3://bucket")]
+Bucket = Annotated[str, typer.Argument(metavar="BUCKET", help="bucket or s3://bucket", autocompletion=places)]
 
 
 def _grant(permission: str, whose: str) -> Any:

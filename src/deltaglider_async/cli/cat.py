@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from deltaglider_async.cli.aws_options import RequestPayer
+from deltaglider_async.cli.completion import s3_urls
 from deltaglider_async.cli.groups import grouped
 from deltaglider_async.cli.locations import InS3, parse_object
 from deltaglider_async.cli.options import Connection
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 @grouped
 def cat(
     context: typer.Context,
-    urls: Annotated[list[str], typer.Argument(metavar="URL...", help="s3://bucket/key")],
+    urls: Annotated[list[str], typer.Argument(metavar="URL...", help="s3://bucket/key", autocompletion=s3_urls)],
     connection: Connection,
     bytes_range: Annotated[
         str | None, typer.Option("--range", metavar="RANGE", help="These bytes of each only: 0-99, 100-, or -100.")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from deltaglider_async.cli.aws_options import Pace, Reading, Selecting, Showing, Writing
+from deltaglider_async.cli.completion import urls
 from deltaglider_async.cli.groups import grouped
 from deltaglider_async.cli.locations import InS3, Location, parse_location
 from deltaglider_async.cli.options import Connection, Recursive, ordered_filters
@@ -21,9 +22,12 @@ if TYPE_CHECKING:
 #: What a stream of unknown length may have; a longer one has to be announced.
 _LONGEST_STREAM = 10_000 * 16 * 1024 * 1024
 
-Source = Annotated[str, typer.Argument(metavar="SOURCE", help="File, folder, s3:// URL, or - (standard input).")]
+Source = Annotated[
+    str, typer.Argument(metavar="SOURCE", help="File, folder, s3:// URL, or - (standard input).", autocompletion=urls)
+]
 Destination = Annotated[
-    str, typer.Argument(metavar="DESTINATION", help="File, folder, s3:// URL, or - (standard output).")
+    str,
+    typer.Argument(metavar="DESTINATION", help="File, folder, s3:// URL, or - (standard output).", autocompletion=urls),
 ]
 ExpectedSize = Annotated[
     int | None,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from deltaglider_async.cli.completion import places
 from deltaglider_async.cli.groups import grouped
 from deltaglider_async.cli.locations import parse_bucket
 from deltaglider_async.cli.options import AsJson, Connection
@@ -26,7 +27,10 @@ def doctor(
     context: typer.Context,
     connection: Connection,
     url: Annotated[
-        str, typer.Argument(metavar="[BUCKET]", help="bucket or s3://bucket/prefix, to look at it too.")
+        str,
+        typer.Argument(
+            metavar="[BUCKET]", help="bucket or s3://bucket/prefix, to look at it too.", autocompletion=places
+        ),
     ] = "",
     as_json: AsJson = False,
 ) -> None:

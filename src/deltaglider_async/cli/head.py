@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from deltaglider_async.cli.aws_options import RequestPayer
+from deltaglider_async.cli.completion import s3_urls
 from deltaglider_async.cli.groups import grouped
 from deltaglider_async.cli.locations import InS3, parse_object
 from deltaglider_async.cli.options import AsJson, Connection
@@ -37,7 +38,7 @@ _HEADERS = {
 @grouped
 def head(
     context: typer.Context,
-    url: Annotated[str, typer.Argument(metavar="URL", help="s3://bucket/key")],
+    url: Annotated[str, typer.Argument(metavar="URL", help="s3://bucket/key", autocompletion=s3_urls)],
     connection: Connection,
     version_id: Annotated[str | None, typer.Option("--version-id", metavar="ID", help="That version of it.")] = None,
     request_payer: RequestPayer = None,

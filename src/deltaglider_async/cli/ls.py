@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from deltaglider_async.cli.aws_options import AsRecords, PageSize, RequestPayer
+from deltaglider_async.cli.completion import s3_urls
 from deltaglider_async.cli.groups import grouped
 from deltaglider_async.cli.locations import InS3, parse_bucket
 from deltaglider_async.cli.options import Connection
@@ -37,7 +38,9 @@ def ls(
     context: typer.Context,
     form: Format,
     connection: Connection,
-    url: Annotated[str, typer.Argument(metavar="URL", help="s3://bucket/prefix; none: all buckets.")] = "",
+    url: Annotated[
+        str, typer.Argument(metavar="URL", help="s3://bucket/prefix; none: all buckets.", autocompletion=s3_urls)
+    ] = "",
 ) -> None:
     """\b
     Examples:

@@ -5,6 +5,7 @@ Nothing heavy is imported here or at the top of a command's module: `dg --help` 
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Annotated, Any
 
@@ -97,6 +98,10 @@ def run() -> None:
         # Names are shown as well as the terminal can; a name that is not UTF-8 must not end the program.
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
+    if os.environ.get("_DG_COMPLETE", "").startswith("complete_"):
+        from deltaglider_async.cli.completion import answer
+
+        answer(app)
     usage_error: Any = typer.BadParameter.__base__
     usage_error.exit_code = Code.USAGE
     app()

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from deltaglider_async.cli.aws_options import Pace, Reading, Selecting, Showing, Writing
+from deltaglider_async.cli.completion import urls
 from deltaglider_async.cli.groups import grouped
 from deltaglider_async.cli.locations import parse_location
 from deltaglider_async.cli.options import Connection, Recursive, ordered_filters
@@ -17,8 +18,10 @@ from deltaglider_async.cli.run import Code, run
 @grouped
 def mv(
     context: typer.Context,
-    source: Annotated[str, typer.Argument(metavar="SOURCE", help="File, folder or s3:// URL.")],
-    destination: Annotated[str, typer.Argument(metavar="DESTINATION", help="File, folder or s3:// URL.")],
+    source: Annotated[str, typer.Argument(metavar="SOURCE", help="File, folder or s3:// URL.", autocompletion=urls)],
+    destination: Annotated[
+        str, typer.Argument(metavar="DESTINATION", help="File, folder or s3:// URL.", autocompletion=urls)
+    ],
     *,
     recursive: Recursive = False,
     selecting: Selecting,

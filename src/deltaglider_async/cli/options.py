@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperCommand
 
+from deltaglider_async.cli.completion import places
+
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
@@ -31,7 +33,10 @@ Exclude = Annotated[
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")]
 Recursive = Annotated[bool, typer.Option("--recursive", "-r", help="All that is in the source.")]
 DryRun = Annotated[bool, typer.Option("--dryrun", help="Print what would be done, and do nothing.")]
-BucketOrFolder = Annotated[str, typer.Argument(metavar="BUCKET", help="bucket, s3://bucket or s3://bucket/prefix")]
+BucketOrFolder = Annotated[
+    str,
+    typer.Argument(metavar="BUCKET", help="bucket, s3://bucket or s3://bucket/prefix", autocompletion=places),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, an object per line.")]
 Exclusive = Annotated[
     bool,

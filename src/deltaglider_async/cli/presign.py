@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from deltaglider_async.cli.completion import s3_urls
 from deltaglider_async.cli.groups import grouped
 from deltaglider_async.cli.locations import parse_object
 from deltaglider_async.cli.options import Connection
@@ -15,7 +16,7 @@ from deltaglider_async.cli.run import run
 @grouped
 def presign(
     context: typer.Context,
-    url: Annotated[str, typer.Argument(metavar="URL", help="s3://bucket/key")],
+    url: Annotated[str, typer.Argument(metavar="URL", help="s3://bucket/key", autocompletion=s3_urls)],
     connection: Connection,
     expires_in: Annotated[
         int,

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from deltaglider_async.cli.completion import places
 from deltaglider_async.cli.groups import grouped
 from deltaglider_async.cli.locations import parse_bucket
 from deltaglider_async.cli.options import Connection
@@ -17,7 +18,7 @@ from deltaglider_async.cli.run import Code, run
 @grouped
 def purge(
     context: typer.Context,
-    bucket: Annotated[str, typer.Argument(metavar="BUCKET", help="bucket or s3://bucket")],
+    bucket: Annotated[str, typer.Argument(metavar="BUCKET", help="bucket or s3://bucket", autocompletion=places)],
     connection: Connection,
     dry_run: Annotated[bool, typer.Option("--dry-run", "--dryrun", help="Count them, and remove nothing.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from deltaglider_async.cli.aws_options import Pace, Showing
+from deltaglider_async.cli.completion import s3_urls
 from deltaglider_async.cli.groups import grouped
 from deltaglider_async.cli.locations import InS3
 from deltaglider_async.cli.mb import bucket_alone
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 @grouped
 def rb(
     context: typer.Context,
-    url: Annotated[str, typer.Argument(metavar="URL", help="s3://bucket")],
+    url: Annotated[str, typer.Argument(metavar="URL", help="s3://bucket", autocompletion=s3_urls)],
     connection: Connection,
     force: Annotated[bool, typer.Option("--force", help="Remove all that is in it first.")] = False,
 ) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from deltaglider_async.cli.aws_options import Pace, Selecting, Showing
+from deltaglider_async.cli.completion import s3_urls
 from deltaglider_async.cli.groups import grouped
 from deltaglider_async.cli.locations import InS3, parse_s3
 from deltaglider_async.cli.options import Connection, Recursive, ordered_filters
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 @grouped
 def rm(
     context: typer.Context,
-    url: Annotated[str, typer.Argument(metavar="URL", help="s3://bucket/key")],
+    url: Annotated[str, typer.Argument(metavar="URL", help="s3://bucket/key", autocompletion=s3_urls)],
     *,
     recursive: Recursive = False,
     selecting: Selecting,

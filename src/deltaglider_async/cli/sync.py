@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from deltaglider_async.cli.aws_options import Pace, Reading, Selecting, Showing, Writing
+from deltaglider_async.cli.completion import urls
 from deltaglider_async.cli.groups import grouped
 from deltaglider_async.cli.locations import InS3, Location, OnDisk, parse_location
 from deltaglider_async.cli.options import Connection, ordered_filters
@@ -27,8 +28,10 @@ if TYPE_CHECKING:
 @grouped
 def sync(
     context: typer.Context,
-    source: Annotated[str, typer.Argument(metavar="SOURCE", help="Folder or s3:// URL.")],
-    destination: Annotated[str, typer.Argument(metavar="DESTINATION", help="Folder or s3:// URL.")],
+    source: Annotated[str, typer.Argument(metavar="SOURCE", help="Folder or s3:// URL.", autocompletion=urls)],
+    destination: Annotated[
+        str, typer.Argument(metavar="DESTINATION", help="Folder or s3:// URL.", autocompletion=urls)
+    ],
     *,
     delete: Annotated[bool, typer.Option("--delete", help="Remove what SOURCE does not have.")] = False,
     size_only: Annotated[bool, typer.Option("--size-only", help="Compare sizes alone.")] = False,

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from deltaglider_async.cli.completion import s3_urls
 from deltaglider_async.cli.locations import parse_s3
 from deltaglider_async.cli.options import Connection, EndpointUrl, Profile, Region
 from deltaglider_async.cli.run import run
@@ -15,7 +16,7 @@ from deltaglider_async.cli.run import run
 
 def verify(
     context: typer.Context,
-    url: Annotated[str, typer.Argument(metavar="URL", help="s3://bucket/key")],
+    url: Annotated[str, typer.Argument(metavar="URL", help="s3://bucket/key", autocompletion=s3_urls)],
     endpoint_url: EndpointUrl = None,
     region: Region = None,
     profile: Profile = None,
