@@ -1,24 +1,34 @@
-"""`dg stats`: what a bucket holds, and what deltas save."""
+"""`dg stats`: what a bucket holds, what deltas save, and what that costs."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated
+import secrets
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from deltaglider_async.cli.locations import parse_s3
-from deltaglider_async.cli.options import Connection, EndpointUrl, Profile, Region
+from deltaglider_async.cli.completion import places
+from deltaglider_async.cli.groups import grouped
+from deltaglider_async.cli.locations import parse_bucket
+from deltaglider_async.cli.options import Connection
 from deltaglider_async.cli.run import run
+from deltaglider_async.cli.savings import NAMED, USUAL_PRICE, Figures, Folder, Problem, orphaned, poor, ranked
 
 if TYPE_CHECKING:
-    from deltaglider_async.types import BucketStats, StatsMode
+    from deltaglider_async.client import DeltaGliderClient
+    from deltaglider_async.types import DeltaspaceStats, StatsMode
 
 
+@grouped
 def stats(
     context: typer.Context,
-    bucket: Annotated[str, typer.Argument(metavar="BUCKET", help="bucket, s3://bucket or s3://bucket/prefix")],
+    bucket: Annotated[
+        str, typer.Argument(metavar="BUCKET", help="bucket, s3://bucket or s3://bucket/prefix", autocompletion=places)
+    ],
+    connection: Connection,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     detailed: Annotated[bool, typer.Option("--detailed", help="Ask each delta what it stands for (default).")] = False,
     sampled: Annotated[bool, typer.Option("--sampled", help="Ask some deltas, estimate the others.")] = False,
@@ -29,21 +39,30 @@ def stats(
     ] = False,
     refresh: Annotated[bool, typer.Option("--refresh", help="Ask all again, and with --remember keep that.")] = False,
     no_cache: Annotated[bool, typer.Option("--no-cache", help="Neither use nor keep what was asked before.")] = False,
-    endpoint_url: EndpointUrl = None,
-    region: Region = None,
-    profile: Profile = None,
+    by_prefix: Annotated[
+        bool, typer.Option("--by-prefix", help="Each folder too, those first in which most could be saved.")
+    ] = False,
+    price_per_gb: Annotated[
+        float,
+        typer.Option(
+            "--price-per-gb", metavar="DOLLARS", min=0, help="Of a GB (2**30 bytes) for a month. Default: 0.023."
+        ),
+    ] = USUAL_PRICE,
+    html: Annotated[
+        Path | None, typer.Option("--html", metavar="FILE", help="Write all that as a page for a browser.")
+    ] = None,
 ) -> None:
     """\b
     Examples:
       dg stats bucket
       dg stats s3://bucket/releases/ --json
-      dg stats bucket --quick
-      dg stats bucket --remember
+      dg stats bucket --by-prefix
+      dg stats bucket --html report.html
 
-    Show how many objects a bucket or a part of it has, how large they are, and what is stored for them.
+    Show how many objects a bucket or a part of it has, how large they are, what is stored for them, and what that
+    costs a month.
     """
-    connection = Connection(endpoint_url, region, profile)
-    place = parse_s3(bucket if bucket[:5].lower() == "s3://" else f"s3://{bucket}")
+    place = parse_bucket(bucket)
     if detailed + sampled + quick > 1:
         raise typer.BadParameter("--detailed, --sampled and --quick exclude each other.")
     if no_cache and (remember or refresh):
@@ -60,32 +79,65 @@ def stats(
                 prefix=place.folder,
                 remember=remember,
             )
+            figures = Figures(f"s3://{place.bucket}/{place.folder}", found, price_per_gb)
+            if by_prefix or html is not None:
+                spaces = await client.get_deltaspace_stats(place.bucket, mode, prefix=place.folder, remember=remember)
+                folders = ranked(spaces)
+                figures = replace(figures, folders=folders, problems=await _problems(client, folders))
+        if html is not None:
+            await _write(html, figures)
         if as_json:
-            print(json.dumps(asdict(found), indent=2))
+            print(json.dumps(_record(figures, by_prefix=by_prefix), indent=2))
         else:
-            _show(found, place.key)
+            from deltaglider_async.cli.stats_text import show
+
+            show(figures, by_prefix=by_prefix)
         return 0
 
     run(context, work)
 
 
-def _show(found: BucketStats, prefix: str) -> None:
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
+def _record(figures: Figures, *, by_prefix: bool) -> dict[str, Any]:
+    costs = {
+        "price_per_gb": figures.price,
+        "monthly_cost_before": figures.cost_before,
+        "monthly_cost_after": figures.cost_after,
+    }
+    record = asdict(figures.stats) | costs
+    if by_prefix:
+        record["deltaspaces"] = [folder.record() for folder in figures.folders]
+        record["problems"] = [asdict(problem) for problem in figures.problems]
+    return record
 
-    from deltaglider_async.cli.text import printable, size
 
-    table = Table(title=Text(printable(f"s3://{found.bucket}/{prefix}")), show_header=False, title_justify="left")
-    table.add_column(style="cyan")
-    table.add_column(justify="right")
-    table.add_row("objects", f"{found.object_count:,}{'+' if found.object_limit_reached else ''}")
-    table.add_row("  as deltas", f"{found.delta_objects:,}")
-    table.add_row("  whole", f"{found.direct_objects:,}")
-    table.add_row("original size", size(found.total_size))
-    table.add_row("stored size", size(found.compressed_size))
-    table.add_row("saved", f"{size(found.space_saved)} ({found.average_compression_ratio:.1%})")
-    console = Console(highlight=False)
-    console.print(table)
-    for warning in found.warnings:
-        console.print(Text(f"warning: {printable(warning)}", "yellow"), soft_wrap=True)
+async def _problems(client: DeltaGliderClient, folders: list[Folder]) -> list[Problem]:
+    found = [orphaned(folder) for folder in folders if folder.stats.orphaned][:NAMED]
+    for folder in [folder for folder in folders if folder.poor][:NAMED]:
+        found.append(poor(folder, await _newest(client, folder.stats)))
+    return found
+
+
+async def _newest(client: DeltaGliderClient, stats: DeltaspaceStats) -> str:
+    """The key of the folder's largest object among those of the newest day: what a new reference may be made of."""
+    page = await client.list_objects_v2(Bucket=stats.bucket, Prefix=stats.prefix, Delimiter="/")
+    newest = max(
+        page.get("Contents", []), key=lambda entry: (entry["LastModified"].date(), entry["Size"]), default=None
+    )
+    return newest["Key"] if newest else ""
+
+
+async def _write(path: Path, figures: Figures) -> None:
+    from deltaglider_async.cli.stats_page import page
+    from deltaglider_async.streams.threads import in_thread
+
+    await in_thread(_replace, path, page(figures).encode())
+
+
+def _replace(path: Path, content: bytes) -> None:
+    """Write a file in one step, as others see it."""
+    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        part.write_bytes(content)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
