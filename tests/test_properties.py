@@ -146,6 +146,47 @@ async def test_locks_of_deltas(real_server: Any, monkeypatch: pytest.MonkeyPatch
         await client.put_object_legal_hold(Bucket=bucket, Key="a.zip", LegalHold={"Status": "OFF"})
 
 
+async def test_what_locks_a_delta_locks_its_reference(real_server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At least as long and as strictly; what other deltas may need is never loosened."""
+    monkeypatch.setenv("AWS_REQUEST_CHECKSUM_CALCULATION", "when_supported")
+    async with create_client(endpoint_url=real_server("minio")) as client:
+        bucket, now = f"locked-references-{datetime.now(UTC).timestamp():.0f}", datetime.now(UTC).replace(microsecond=0)
+        await client.create_bucket(Bucket=bucket, ObjectLockEnabledForBucket=True)
+        for number in range(2):
+            await client.put_object(Bucket=bucket, Key=f"{number}.zip", Body=version(BASE, number), max_ratio=1)
+        await client.put_object(Bucket=bucket, Key="plain.txt", Body=b"text")
+
+        async def retained(key: str, mode: Any, days: int) -> dict[str, Any]:
+            until = now + timedelta(days=days)
+            await client.put_object_retention(
+                Bucket=bucket,
+                Key=key,
+                Retention={"Mode": mode, "RetainUntilDate": until},
+                BypassGovernanceRetention=mode == "COMPLIANCE",
+            )
+            found = (await client.get_object_retention(Bucket=bucket, Key=key))["Retention"]
+            assert found == {"Mode": mode, "RetainUntilDate": until}
+            return {**(await client.get_object_retention(Bucket=bucket, Key="reference.bin"))["Retention"]}
+
+        assert await retained("0.zip", "GOVERNANCE", 2) == {
+            "Mode": "GOVERNANCE", "RetainUntilDate": now + timedelta(days=2)
+        }  # fmt: skip
+        assert (await retained("1.zip", "GOVERNANCE", 1))["RetainUntilDate"] == now + timedelta(days=2)
+        assert (await retained("1.zip", "GOVERNANCE", 3))["RetainUntilDate"] == now + timedelta(days=3)
+        assert await retained("0.zip", "COMPLIANCE", 2) == {
+            "Mode": "COMPLIANCE", "RetainUntilDate": now + timedelta(days=3)
+        }  # fmt: skip
+        await retained("plain.txt", "GOVERNANCE", 9)
+
+        held: Any = {"Bucket": bucket, "Key": "reference.bin"}
+        for status in ("ON", "OFF"):
+            await client.put_object_legal_hold(Bucket=bucket, Key="0.zip", LegalHold={"Status": status})
+            assert (await client.get_object_legal_hold(Bucket=bucket, Key="0.zip"))["LegalHold"] == {"Status": status}
+            assert (await client.get_object_legal_hold(**held))["LegalHold"] == {"Status": "ON"}
+        await client.put_object_legal_hold(**held, LegalHold={"Status": "OFF"})
+        assert (await client.get_object_legal_hold(**held))["LegalHold"] == {"Status": "OFF"}
+
+
 async def test_what_is_archived_of_a_delta_is_restored(client: DeltaGliderClient, bucket: str, s3: S3Client) -> None:
     """Both, the reference alone, the delta alone; a second request says that it is under way, or done."""
 

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any, Unpack
 
 from botocore import xform_name
 
 from deltaglider_async.client.base import ClientBase
-from deltaglider_async.engine.core import Response, where
-from deltaglider_async.engine.stored import Stored, archived_parts, on_stored_object, stored_object
+from deltaglider_async.engine.core import Response, access_only, where
+from deltaglider_async.engine.stored import Stored, archived_parts, on_stored_object, reference_below, stored_object
 from deltaglider_async.errors import InvalidRequestError, StorageIOError
 from deltaglider_async.format import keys
 from deltaglider_async.store.errors import code_of, translated
+from deltaglider_async.store.s3 import instant
 
 if TYPE_CHECKING:
     from deltaglider_async import types
     from deltaglider_async.types import arguments as given
+
+#: What services answer where an object could be retained, and is not.
+_UNRETAINED = frozenset({"NoSuchObjectLockConfiguration", "ObjectLockConfigurationNotFoundError"})
 
 
 class Properties(ClientBase):
@@ -75,8 +79,16 @@ class Properties(ClientBase):
     async def put_object_legal_hold(
         self, *, Bucket: str, Key: str, **arguments: Unpack[given.PutObjectLegalHoldArguments]
     ) -> types.PutObjectLegalHoldResponse:
-        """boto3's `put_object_legal_hold`. A delta is held, its reference is not: hold `reference.bin` as well."""
-        answer: types.PutObjectLegalHoldResponse = await self._call("PutObjectLegalHold", Bucket, Key, arguments)
+        """boto3's `put_object_legal_hold`. Of a delta, the reference is held as well, and stays so when it is released.
+
+        The reference may be what other held deltas need. To release it, name it: `app/reference.bin`.
+        """
+
+        async def hold(reference: str, pinned: Response) -> None:
+            if (arguments.get("LegalHold") or {}).get("Status") == "ON":
+                await self._send("PutObjectLegalHold", Bucket, reference, {**pinned, "LegalHold": {"Status": "ON"}})
+
+        answer: types.PutObjectLegalHoldResponse = await self._lock("PutObjectLegalHold", Bucket, Key, arguments, hold)
         return answer
 
     async def get_object_retention(
@@ -89,8 +101,25 @@ class Properties(ClientBase):
     async def put_object_retention(
         self, *, Bucket: str, Key: str, **arguments: Unpack[given.PutObjectRetentionArguments]
     ) -> types.PutObjectRetentionResponse:
-        """boto3's `put_object_retention`. A delta is retained, its reference is not: retain `reference.bin` as well."""
-        answer: types.PutObjectRetentionResponse = await self._call("PutObjectRetention", Bucket, Key, arguments)
+        """boto3's `put_object_retention`. Of a delta, the reference is retained at least as long, and as strictly.
+
+        Its own retention is never shortened by this.
+        """
+
+        async def retain(reference: str, pinned: Response) -> None:
+            wanted = arguments.get("Retention") or {}
+            if wanted.get("RetainUntilDate") is None:
+                return
+            now = await self._retention(Bucket, reference, pinned)
+            if (longer := at_least(now, wanted)) != now:
+                # From GOVERNANCE to COMPLIANCE counts as going around the first, although it is stricter.
+                stricter = now.get("Mode") not in (None, longer["Mode"]) or None
+                asked = {**pinned, "Retention": longer, "BypassGovernanceRetention": stricter}
+                await self._send("PutObjectRetention", Bucket, reference, asked)
+
+        answer: types.PutObjectRetentionResponse = await self._lock(
+            "PutObjectRetention", Bucket, Key, arguments, retain
+        )
         return answer
 
     async def restore_object(
@@ -162,11 +191,50 @@ class Properties(ClientBase):
 
         return await on_stored_object(self._engine, bucket, key, arguments, call)
 
+    async def _retention(self, bucket: str, key: str, pinned: Response) -> Response:
+        """How long a stored object is retained; empty for one that is not."""
+        try:
+            answer = await self._send("GetObjectRetention", bucket, key, pinned)
+        except StorageIOError as error:
+            if code_of(error) not in _UNRETAINED:
+                raise
+            return {}
+        retention: Response = answer.get("Retention", {})
+        return retention
+
+    async def _lock(
+        self,
+        operation: str,
+        bucket: str,
+        key: str,
+        arguments: Mapping[str, Any],
+        lock: Callable[[str, Response], Awaitable[None]],
+    ) -> Any:
+        """The operation on the stored object, and before it `lock` of the reference without which it is of no use."""
+        self._check_arguments(operation, {"Bucket": bucket, "Key": key, **arguments})
+
+        async def call(stored: Stored) -> Response:
+            if stored.is_delta:
+                reference, version = await reference_below(self._engine, bucket, stored, arguments)
+                await lock(reference, {**access_only(arguments), "VersionId": version})
+            return await self._send(operation, bucket, stored.key, arguments)
+
+        return await on_stored_object(self._engine, bucket, key, arguments, call)
+
     async def _send(self, operation: str, bucket: str, key: str, arguments: Mapping[str, Any]) -> Response:
         asked = {name: value for name, value in arguments.items() if value is not None}
         with translated(f"call {xform_name(operation)} for", where(bucket, keys.logical_key(key))):
             answer: Response = await getattr(self._s3, xform_name(operation))(Bucket=bucket, Key=key, **asked)
         return answer
+
+
+def at_least(now: Mapping[str, Any], wanted: Mapping[str, Any]) -> Response:
+    """A retention that is as long and as strict as both are."""
+    until = instant(wanted["RetainUntilDate"])
+    if now.get("RetainUntilDate") is not None:
+        until = max(until, now["RetainUntilDate"])
+    strict = "COMPLIANCE" in (now.get("Mode"), wanted.get("Mode"))
+    return {"Mode": "COMPLIANCE" if strict else wanted.get("Mode"), "RetainUntilDate": until}
 
 
 def _refused(what: str, bucket: str, key: str) -> InvalidRequestError:

@@ -156,8 +156,12 @@ class Engine:
                 note_reference(at_hand=not downloaded)
                 yield lease
         except IntegrityMismatchError:
-            self._known.pop((reference.bucket, reference.key, reference.sha256), None)
+            self.forget(reference)
             raise
+
+    def forget(self, reference: Reference) -> None:
+        """A known reference is not where it was."""
+        self._known.pop((reference.bucket, reference.key, reference.sha256), None)
 
     def _remember(self, reference: tuple[str, str, str], size: int) -> None:
         self._known[reference] = size

@@ -9,9 +9,9 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from deltaglider_async.engine.core import Engine, Response, access_only, is_archived
+from deltaglider_async.engine.core import Engine, Response, access_only, is_archived, where
 from deltaglider_async.engine.references import reference_of
-from deltaglider_async.errors import NotFoundError, StorageIOError
+from deltaglider_async.errors import IntegrityMismatchError, NotFoundError, StorageIOError
 from deltaglider_async.format import keys
 from deltaglider_async.format import metadata as meta
 from deltaglider_async.store.errors import code_of, is_missing_key
@@ -82,3 +82,25 @@ async def archived_parts(
     if head is not None and is_archived(head):
         found.append((reference.key, reference.version or None))
     return found
+
+
+async def reference_below(
+    engine: Engine, bucket: str, stored: Stored, arguments: Mapping[str, Any]
+) -> tuple[str, str | None]:
+    """The reference without which a delta cannot be read: its key, and its version where the bucket keeps versions.
+
+    Raises `IntegrityMismatchError` if it is nowhere.
+    """
+    assert stored.head is not None
+    delta = meta.DeltaMetadata.parse(stored.head["Metadata"], stored.key, bucket)
+    for _ in range(_LOOKS):
+        reference = await reference_of(engine, bucket, stored.key, delta, arguments)
+        named = {"VersionId": reference.version} if reference.version else {}
+        head = await engine.store.head(bucket, reference.key, access_only(arguments) | named)
+        if head is not None and meta.recorded_sha256(head.get("Metadata", {}), bare=True) == reference.sha256:
+            return reference.key, head.get("VersionId")
+        engine.forget(reference)  # that was some time ago
+    raise IntegrityMismatchError(
+        f"the reference of {where(bucket, keys.logical_key(stored.key))} was elsewhere each time it was looked for. "
+        "Try again."
+    )
