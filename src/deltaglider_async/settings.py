@@ -83,6 +83,9 @@ class Settings(BaseSettings):
     xdelta3: str = "xdelta3"
     """Path or name of the xdelta3 program."""
 
+    disable_ec2_detection: bool = False
+    """`dg migrate` does not look whether it runs on EC2, and in which region."""
+
     def __init__(self, **values: Any) -> None:
         try:
             super().__init__(**values)
@@ -223,6 +226,7 @@ _ACCEPTED = {
     "memory_mb": "Accepted: a whole number of MiB from 1; the default is a quarter of the machine's memory.",
     "log_level": "Accepted: DEBUG, INFO, WARNING, ERROR or CRITICAL.",
     "xdelta3": "Accepted: the path or name of the xdelta3 program.",
+    "disable_ec2_detection": "Accepted: true, 1 or yes; false, 0 or no, which is the default.",
 }
 
 

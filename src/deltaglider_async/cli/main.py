@@ -24,6 +24,7 @@ from deltaglider_async.cli.gc import gc
 from deltaglider_async.cli.head import head
 from deltaglider_async.cli.ls import ls
 from deltaglider_async.cli.mb import mb
+from deltaglider_async.cli.migrate import migrate
 from deltaglider_async.cli.mv import mv
 from deltaglider_async.cli.options import Debug, LikeAws
 from deltaglider_async.cli.presign import presign
@@ -72,6 +73,7 @@ def dg(
 app.command("cp", cls=LikeAws, short_help="Copy files and objects.")(cp)
 app.command("mv", cls=LikeAws, short_help="Move files and objects.")(mv)
 app.command("sync", cls=LikeAws, short_help="Make a folder or prefix like another one.")(sync)
+app.command("migrate", cls=LikeAws, short_help="Copy a bucket or prefix, as deltas.")(migrate)
 app.command("ls", cls=LikeAws, short_help="List buckets and objects.")(ls)
 app.command("rm", cls=LikeAws, short_help="Remove objects.")(rm)
 app.command("cat", cls=LikeAws, short_help="Write objects to standard output.")(cat)

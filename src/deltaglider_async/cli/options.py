@@ -80,7 +80,7 @@ class Connection:
     ] = None
 
     def client(
-        self, concurrency: int = 32, *, one_object: bool = False
+        self, concurrency: int = 32, *, one_object: bool = False, max_ratio: float | None = None
     ) -> AbstractAsyncContextManager[DeltaGliderClient]:
         """A client with connections for so many objects at once.
 
@@ -106,6 +106,7 @@ class Connection:
                 **({"signature_version": UNSIGNED} if self.no_sign_request else {}),
             ),
             settings=settings,
+            max_ratio=max_ratio,
         )
 
 

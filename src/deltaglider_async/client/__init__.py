@@ -9,6 +9,7 @@ from deltaglider_async.client.buckets import Buckets
 from deltaglider_async.client.deletes import Deletes
 from deltaglider_async.client.estimates import Estimates
 from deltaglider_async.client.listings import Listings
+from deltaglider_async.client.migrating import Migrating
 from deltaglider_async.client.multipart import Multipart
 from deltaglider_async.client.operations import kind_of
 from deltaglider_async.client.original import Original
@@ -43,6 +44,7 @@ class DeltaGliderClient(  # type: ignore[misc]
     Original,
     Estimates,
     Statistics,
+    Migrating,
     Upkeep,
     S3Client,
 ):

@@ -62,10 +62,13 @@ _CHANGES = (
 _CONDITIONS_ON_DESTINATION = ("IfMatch", "IfNoneMatch")
 
 
-async def copy(engine: Engine, request: CopyRequest, source_engine: Engine | None = None) -> PutResult:
+async def copy(
+    engine: Engine, request: CopyRequest, source_engine: Engine | None = None, *, compact: bool = False
+) -> PutResult:
     """CopyObject of a logical key; `response` of the result has its shape. Raises what is in `errors`.
 
-    `source_engine` reads the source where that is on another endpoint: it is then decoded and put.
+    `source_engine` reads the source where that is on another endpoint: it is then decoded and put. `compact`: a delta
+    candidate that is stored plain is put too, so that it may become a delta.
     """
     keys.check_writable(request.bucket, request.key)
     for name in ("MetadataDirective", "TaggingDirective"):
@@ -82,9 +85,9 @@ async def copy(engine: Engine, request: CopyRequest, source_engine: Engine | Non
             _refuse_onto_itself(engine, request, found)
         try:
             result: PutResult | None
-            if source_engine is not None:
+            if source_engine is not None or (compact and _may_become_delta(engine, request, found)):
                 # What is plain there may become a delta here, as in any put.
-                taken = await as_put(source_engine, request, found)
+                taken = await as_put(source_engine or engine, request, found)
                 result = await put(engine, replace(taken, use_delta=True if found.delta else None))
             elif found.delta is not None:
                 result = await _copy_delta(engine, request, found)
@@ -101,6 +104,11 @@ async def copy(engine: Engine, request: CopyRequest, source_engine: Engine | Non
         f"cannot copy {request.source_name} to {where(request.bucket, request.key)}: {changed} was another one each of "
         f"the {ATTEMPTS} times that it was looked at. Try again."
     )
+
+
+def _may_become_delta(engine: Engine, request: CopyRequest, found: Found) -> bool:
+    candidate = engine.policy.is_candidate(request.bucket, request.key, found.size)
+    return found.delta is None and request.max_ratio > 0 and candidate
 
 
 def _check_conditions(request: CopyRequest, found: Found) -> None:

@@ -58,6 +58,8 @@ class Refused:
 
     reason: str
     ratio: float = 0.0
+    absent: bool = False
+    """Whether there was no plain form when it was decided."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -70,7 +70,7 @@ from deltaglider_async.types import Operation
 _log = logging.getLogger(__name__)
 
 #: Sources up to here are read once and kept, instead of being read again where a second pass is needed.
-_IN_MEMORY = 8 * 1024 * 1024
+IN_MEMORY = 8 * 1024 * 1024
 #: How often a put begins again because the reference changed under it.
 ATTEMPTS = 8
 
@@ -103,7 +103,7 @@ async def put(engine: Engine, request: PutRequest) -> PutResult:
             await require(engine, request, condition)
     meta.check_user_metadata(request.metadata)
     announced = Announced(request.arguments, where(request.bucket, request.key))
-    source = await settle(announced.watched(request.source), _IN_MEMORY)
+    source = await settle(announced.watched(request.source), IN_MEMORY)
     request = replace(request, source=source, announced=announced)
     swap = request.arguments.get("IfMatch") is not None
     refused = await _why_no_swap(engine, request) if swap else why_plain(engine, request)
@@ -174,7 +174,7 @@ def why_plain(engine: Engine, request: PutRequest) -> Refused | None:
         return Refused("no delta was asked for")
     if request.use_delta is None:
         # What is left of unknown length by now is longer than what is kept in memory.
-        size = _IN_MEMORY + 1 if request.source.size is None else request.source.size
+        size = IN_MEMORY + 1 if request.source.size is None else request.source.size
         if reason := engine.policy.why_not(request.bucket, request.key, size):
             return Refused(reason)
     if request.max_ratio <= 0:
@@ -202,12 +202,22 @@ def unfit_for_a_delta(arguments: Mapping[str, Any]) -> str:
 
 
 async def _put_candidate(engine: Engine, request: PutRequest) -> PutResult:
+    result = await put_delta(engine, request)
+    if isinstance(result, PutResult):
+        return result
+    if result.absent and request.arguments.get("IfMatch") is not None:
+        raise _cannot_stay(request, result.reason)
+    return await _put_plain(engine, request, result)
+
+
+async def put_delta(engine: Engine, request: PutRequest, *, beside_plain: bool = False) -> PutResult | Refused:
+    """Write the delta form, or say why there is none. `beside_plain`: also where a plain form is, which stays."""
     access = access_only(request.arguments)
     space = keys.deltaspace(request.key)
     for _ in range(ATTEMPTS):
         plain, delta, (reference, exists) = await look(engine, request, space, access)
         result: PutResult | Refused | None
-        if plain is not None:
+        if plain is not None and not beside_plain:
             result = Refused("a plain form of this key exists")
         elif delta is not None and not meta.is_delta(delta.get("Metadata", {})):
             result = Refused(f"{where(request.bucket, keys.delta_key(request.key))} is an object of another tool")
@@ -217,12 +227,10 @@ async def _put_candidate(engine: Engine, request: PutRequest) -> PutResult:
             result = await _put_first(engine, request, space)
         else:
             result = await _put_against(engine, request, reference)
-        if isinstance(result, PutResult):
-            return result
         if isinstance(result, Refused):
-            if plain is None and request.arguments.get("IfMatch") is not None:
-                raise _cannot_stay(request, result.reason)
-            return await _put_plain(engine, request, result)
+            return replace(result, absent=plain is None)
+        if result is not None:
+            return result
     raise ReferenceCreationRaceError(
         f"cannot put {where(request.bucket, request.key)}: the reference of its folder was created, removed or "
         f"replaced {ATTEMPTS} times meanwhile. Try again; if it stays, look for a tool that rewrites references."
