@@ -201,6 +201,12 @@ async def test_a_signed_put_is_the_object_from_then_on(client: DeltaGliderClient
             await client.generate_presigned_url("put_object", {"Bucket": bucket, "Key": key})
 
 
+async def test_the_delete_of_a_reference_is_not_signed(client: DeltaGliderClient, bucket: str) -> None:
+    for key in ("reference.bin", f"a/.deltaglider/refs/{'0' * 64}/reference.bin"):
+        with pytest.raises(InvalidRequestError, match="would be lost"):
+            await client.generate_presigned_url("delete_object", {"Bucket": bucket, "Key": key})
+
+
 @pytest.mark.parametrize("use_delta", [True, False])
 async def test_a_signed_delete_removes_the_object(client: DeltaGliderClient, bucket: str, use_delta: bool) -> None:
     await client.put_object(Bucket=bucket, Key="a.zip", Body=BASE, use_delta=use_delta)

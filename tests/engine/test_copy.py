@@ -384,6 +384,21 @@ async def test_a_damaged_delta_is_not_copied(client: DeltaGliderClient, bucket: 
 # -- a plain form
 
 
+async def test_an_answer_that_cannot_be_a_delta_is_closed_unread(client: DeltaGliderClient, bucket: str) -> None:
+    await releases(client, bucket)
+    place = {"Bucket": bucket, "Key": "a/1.zip.delta"}
+    async with (found := await client._s3.get_object(**place))["Body"] as body:
+        data = await body.read()
+    await client._s3.put_object(**place, Body=data + bytes(4_000_000), Metadata=found["Metadata"])
+    await client.put_object(Bucket=bucket, Key="b/0.zip", Body=content(9))  # against which it is made anew
+    answers: list[Any] = []
+    client.meta.events.register("after-call.s3.GetObject", lambda parsed, **_: answers.append(parsed))
+    with pytest.raises(IntegrityMismatchError, match="were recorded when it was put"):
+        await copy(client, bucket, "a/1.zip", "b/1.zip", MetadataDirective="REPLACE")
+    assert answers
+    assert all(answer["Body"].closed for answer in answers)
+
+
 async def test_a_plain_form_is_copied_by_the_service(
     client: DeltaGliderClient, bucket: str, processes: Processes, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -189,6 +189,10 @@ class Presigning(ClientBase):
             return upload.target
         if operation not in _READS | STORED_OBJECT | {"DeleteObject"}:
             return {}  # S3 itself says what is missing
+        if operation == "DeleteObject" and keys.is_reference(key):
+            raise InvalidRequestError(
+                f"cannot sign {method} for {name}: deltas that are made against it by then would be lost. Call it here."
+            )
         stored = await stored_object(self._engine, bucket, key, params)
         if operation in _READS and stored.is_delta:
             raise InvalidRequestError(

@@ -145,7 +145,7 @@ async def _complete_temporary(engine: Engine, completion: Completion) -> PutResu
         known = refused is None
     else:
         known = False
-    if temporary is not None and (known or uploads.made_of(temporary["ETag"], completion.parts)):
+    if temporary is not None and (known or _of_these_parts(temporary, completion)):
         try:
             result = await _into_place(engine, completion, temporary)
         except _GoneError:
@@ -159,6 +159,11 @@ async def _complete_temporary(engine: Engine, completion: Completion) -> PutResu
     if _became(found, upload):
         return _already(found)
     raise upload.gone(engine, _OPERATION)
+
+
+def _of_these_parts(temporary: Response, completion: Completion) -> bool:
+    opaque = (temporary.get("ServerSideEncryption") or "").startswith("aws:kms")
+    return uploads.made_of(temporary["ETag"], completion.parts, opaque=opaque)
 
 
 async def _temporary(engine: Engine, completion: Completion) -> Response | None:

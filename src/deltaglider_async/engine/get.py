@@ -190,9 +190,12 @@ async def decoded(engine: Engine, found: Found, name: str, arguments: Mapping[st
     async with Spool() as stored:
         # Whole, first: whoever waits for a reference must not hold a connection of the pool that serves it.
         request = Request(found.bucket, found.stored_key, arguments, name)
-        async with aclosing(body_chunks(engine.store, found.response, request)) as received:
-            async for chunk in await _plausible(found, delta, name, received):
-                await stored.write(chunk)
+        try:
+            async with aclosing(body_chunks(engine.store, found.response, request)) as received:
+                async for chunk in await _plausible(found, delta, name, received):
+                    await stored.write(chunk)
+        finally:
+            discard(found.response)  # also where nothing of it was read
         etag = found.response["ETag"]
         async with leased(engine, found.bucket, found.stored_key, delta, etag, arguments, progress) as lease:
             position = 0

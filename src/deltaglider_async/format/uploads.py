@@ -58,10 +58,11 @@ def unpack(packed: str) -> tuple[dict[str, Any], bool | None]:
     return found["arguments"], found.get("use_delta")
 
 
-def made_of(etag: str, parts: Sequence[Mapping[str, Any]]) -> bool:
+def made_of(etag: str, parts: Sequence[Mapping[str, Any]], *, opaque: bool = False) -> bool:
     """Whether an object with this ETag may have been completed of these parts.
 
-    Mostly the ETag is the MD5 of those of the parts, and their number; what has another form tells nothing.
+    Mostly the ETag is the MD5 of those of the parts, and their number; what has another form tells nothing. Where
+    ETags are `opaque` (encrypted with KMS), they only look like that, and the number alone counts.
     """
     match = _OF_PARTS.fullmatch(etag.strip('"'))
     if match is None:
@@ -69,6 +70,6 @@ def made_of(etag: str, parts: Sequence[Mapping[str, Any]]) -> bool:
     tags = [str(part.get("ETag", "")).strip('"') for part in parts]
     if int(match[2]) != len(tags):
         return False
-    if not all(map(_MD5.fullmatch, tags)):
+    if opaque or not all(map(_MD5.fullmatch, tags)):
         return True
     return hashlib.md5(bytes.fromhex("".join(tags)), usedforsecurity=False).hexdigest() == match[1]

@@ -382,7 +382,7 @@ class Store:
             if code_of(error) in NO_SUCH_CALL:
                 return ""
             raise
-        return urlencode([(tag["Key"], tag["Value"]) for tag in answer["TagSet"]])
+        return urlencode([(tag["Key"], tag["Value"]) for tag in answer.get("TagSet", ())])
 
     async def delete(self, bucket: str, key: str, arguments: Arguments = NONE) -> Response:
         """DeleteObject; with `IfMatch` only if the ETag is still that one (raises `PreconditionFailedError`)."""
