@@ -57,15 +57,18 @@ async def delete_below(engine: Engine, bucket: str, prefix: str, arguments: Mapp
             stored = [item["Key"] for item in page.get("Contents", ())]
             references += [key for key in stored if keys.is_reference(key)]
             await _delete_page(engine, bucket, [key for key in stored if not keys.is_internal(key)], arguments, below)
-    # Last, when nothing uses them any more.
-    for key in references:
+
+    async def delete_reference(key: str) -> None:
         outcome = await _alone(engine, bucket, key, arguments)
         if isinstance(outcome, Failed):
             below.warnings.append(f"{where(bucket, key)} stays: {outcome.message}")
-            continue
+            return
         below.drops.note([outcome])
         if outcome.kind == "reference" and outcome.space is None:
             below.references.add(key)
+
+    # Last, when nothing uses them any more.
+    await for_each(each_of(references), delete_reference, _AT_ONCE)
     await below.drops.carry_out(engine, bucket, access)
     below.references.update(below.drops.references)
     below.warnings += below.drops.warnings
