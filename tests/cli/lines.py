@@ -146,6 +146,10 @@ CASES = [
     case("mv --recursive s3://{bucket}/p s3://{other}/q --include * --exclude sub/*", objects=OBJECTS),
     case("mv s3://{bucket}/p/a.txt s3://{bucket}/p/a.txt", objects=OBJECTS),
     # rm
+    case("mb s3://{bucket}", objects={"a": b"a"}),
+    case("rb s3://{bucket}", objects={"a": b"a"}),
+    case("rb s3://{other}", "mb s3://{other}"),
+    case("rb s3://{other} --force", "mb s3://{other}"),
     case("rm s3://{bucket}/p/b.zip", objects=OBJECTS),
     case("rm s3://{bucket}/nowhere", objects=OBJECTS),
     case("rm --recursive s3://{bucket}/p", objects=OBJECTS),

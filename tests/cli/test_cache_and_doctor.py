@@ -4,6 +4,7 @@ import asyncio
 import base64
 import json
 import os
+import secrets
 import sys
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -130,6 +131,17 @@ def test_a_doctor_who_looks_at_a_bucket_leaves_nothing_in_it(dg: Invoke, bucket:
     assert not s3.list_multipart_uploads(Bucket=bucket).get("Uploads")
 
 
+@pytest.mark.parametrize(("server", "missing"), [("minio", "DeleteObject IfMatch"), ("versitygw", "")])
+def test_what_other_services_keep(dg: Invoke, real_server: Callable[[str], str], server: str, missing: str) -> None:
+    endpoint_url, name = real_server(server), f"doctor-{secrets.token_hex(4)}"
+    assert dg("mb", f"s3://{name}", "--endpoint-url", endpoint_url)[0] == 0
+    code, said = dg("doctor", name, "--json", "--endpoint-url", endpoint_url)
+    check = checks(said)["conditions"]
+    assert (code, check["status"]) == (0, "warn" if missing else "ok")
+    assert check["detail"].startswith(missing or "all are kept")
+    assert dg("rb", f"s3://{name}", "--endpoint-url", endpoint_url)[0] == 0
+
+
 def test_rules_that_could_take_references_are_named(dg: Invoke, bucket: str, s3: S3Client) -> None:
     rule: Any = {"ID": "old", "Status": "Enabled", "Filter": {"Prefix": ""}, "Expiration": {"Days": 30}}
     s3.put_bucket_lifecycle_configuration(Bucket=bucket, LifecycleConfiguration={"Rules": [rule]})
@@ -146,6 +158,7 @@ def test_what_is_wrong_is_told_with_what_to_do(dg: Invoke, monkeypatch: pytest.M
     code, said = dg("doctor", "no-such-bucket-here")
     assert code == 1
     assert "fail  access " in said
+    assert "there is no bucket 'no-such-bucket-here'" in said
     assert "Traceback" not in said
     monkeypatch.setenv("DG_XDELTA3", sys.executable)
     assert "no xdelta3" in dg("doctor")[1]

@@ -160,9 +160,9 @@ def _kind(error: ClientError) -> type[DeltaGliderError]:
 def _describe(error: ClientError, attempt: str, where: str) -> str:
     code = code_of(error)
     said = error.response.get("Error", {}).get("Message") or ""
-    if code == "NoSuchBucket":
+    if code == "NoSuchBucket" or (code in MISSING_KEY and error.operation_name == "HeadBucket"):
         bucket = where.removeprefix("s3://").partition("/")[0]
-        return f"cannot {attempt} {where}: there is no bucket {bucket!r}. {_ADVICE[code]}"
+        return f"cannot {attempt} {where}: there is no bucket {bucket!r}. {_ADVICE['NoSuchBucket']}"
     if code in MISSING_KEY:
         return f"cannot {attempt} {where}: there is no such object."
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
