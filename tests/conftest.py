@@ -124,6 +124,7 @@ def aws_credentials(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.Te
         "AWS_SHARED_CREDENTIALS_FILE": str(nothing / "credentials"),
         "AWS_ENDPOINT_URL": "http://127.0.0.1:9",
         "XDG_CACHE_HOME": str(nothing / "cache"),
+        "XDG_STATE_HOME": str(nothing / "state"),
         "NO_PROXY": "127.0.0.1",
         "no_proxy": "127.0.0.1",
     }

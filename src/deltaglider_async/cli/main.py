@@ -91,7 +91,7 @@ app.command("put-bucket-acl", short_help="Say who may do what with a bucket.")(p
 app.command("cache", short_help="Show or clear the references at hand.")(cache)
 app.command("doctor", short_help="Look whether all is there that dg needs.")(doctor)
 app.command("demo", short_help="Show what dg does, on this machine.")(demo)
-app.command("verify", short_help="Check that an object is what was put.")(verify)
+app.command("verify", cls=LikeAws, short_help="Check that objects are what was put.")(verify)
 
 
 def run() -> None:

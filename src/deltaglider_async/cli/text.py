@@ -80,7 +80,7 @@ def local(path: Path) -> str:
 
 
 def verb(action: Action) -> str:
-    """What is done: `upload`, `download`, `copy`, `move`, `delete`, `verify`."""
+    """What is done: `upload`, `download`, `copy`, `compact`, `move`, `delete`, `verify`."""
     match action:
         case Refusal():
             return action.what
@@ -88,6 +88,8 @@ def verb(action: Action) -> str:
             return "delete"
         case Upload() | Download() | Copy() if action.options.move:
             return "move"
+        case Copy() if _stays(action):
+            return "compact"
         case _:
             return type(action).__name__.lower()
 
@@ -99,14 +101,19 @@ def describe(action: Action) -> str:
             return f"{local(action.path)} to s3://{action.bucket}/{action.key}"
         case Download():
             return f"s3://{action.bucket}/{action.key} to {local(action.path)}"
-        case Copy():
+        case Copy() if not _stays(action):
             return f"s3://{action.bucket}/{action.key} to s3://{action.to_bucket}/{action.to_key}"
-        case Delete() | Verify():
+        case Delete() | Verify() | Copy():
             return f"s3://{action.bucket}/{action.key}"
         case DeleteFile():
             return local(action.path)
         case Refusal():
             return action.source
+
+
+def _stays(copy: Copy) -> bool:
+    """Whether an object is written at its own place."""
+    return (copy.bucket, copy.key) == (copy.to_bucket, copy.to_key)
 
 
 def skipped(action: Refusal) -> str:

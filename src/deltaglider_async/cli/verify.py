@@ -1,45 +1,70 @@
-"""`dg verify`: whether an object is still what was put."""
+"""`dg verify`: whether objects are still what was put."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from deltaglider_async.cli.aws_options import Pace, Selecting
 from deltaglider_async.cli.completion import s3_urls
-from deltaglider_async.cli.locations import parse_s3
-from deltaglider_async.cli.options import Connection, EndpointUrl, Profile, Region
-from deltaglider_async.cli.run import run
+from deltaglider_async.cli.groups import grouped
+from deltaglider_async.cli.locations import InS3, parse_s3
+from deltaglider_async.cli.options import AsJson, Connection, Quiet, Recursive, ordered_filters
+from deltaglider_async.cli.run import Code, run
+
+if TYPE_CHECKING:
+    from deltaglider_async.client import DeltaGliderClient
 
 
+@grouped
 def verify(
     context: typer.Context,
-    url: Annotated[str, typer.Argument(metavar="URL", help="s3://bucket/key", autocompletion=s3_urls)],
-    endpoint_url: EndpointUrl = None,
-    region: Region = None,
-    profile: Profile = None,
+    url: Annotated[str, typer.Argument(metavar="URL", help="s3://bucket/key; with -r a prefix", autocompletion=s3_urls)],
+    *,
+    recursive: Recursive = False,
+    quiet: Quiet = False,
+    as_json: AsJson = False,
+    selecting: Selecting,
+    pace: Pace,
+    connection: Connection,
 ) -> None:
     """\b
     Examples:
       dg verify s3://bucket/releases/app-1.2.zip
-      dg verify s3://bucket/releases/app-1.2.zip | jq .valid
-      dg verify --profile backup s3://bucket/releases/app-1.2.zip && echo intact
+      dg verify -r s3://bucket/releases/ --exclude "*.log"
+      dg verify -r s3://bucket --json | jq 'select(.status == "failed")'
 
     Read an object as a download would, without keeping it, and compare its SHA-256 with the one recorded at its put.
 
-    Prints JSON. The exit code is 1 if they differ.
+    Prints JSON; with -r a line for each object below a prefix, in JSON only with --json. The exit code is 1 if one
+    differs.
     """
-    connection = Connection(endpoint_url, region, profile)
-    place = parse_s3(url)
-    if not place.key:
-        raise typer.BadParameter(f"{place} is a bucket. Expected: s3://bucket/key")
+    filters, limits, place = ordered_filters(context), pace.limits, parse_s3(url)
+    if not place.key and not recursive:
+        raise typer.BadParameter(f"{place} is a bucket. Verify all that is in it with -r.")
+
+    async def all_below(client: DeltaGliderClient) -> Code:
+        from deltaglider_async.bulk.plan import checks, planned
+        from deltaglider_async.bulk.sources import listing
+        from deltaglider_async.bulk.transfer import transfer
+        from deltaglider_async.cli.progress import Tally, display, follow
+
+        access, page_size = selecting.access, selecting.page_size
+        objects = listing(client, place.bucket, place.folder, access=access, page_size=page_size)
+        events = transfer(client, planned(objects, checks(filters=filters)), limits=limits)
+        return await follow(events, Tally(), display(quiet=quiet, as_json=as_json, debug=context.obj.on))
 
     async def work() -> int:
-        async with connection.client(one_object=True) as client:
-            result = await client.verify(str(place))
-        print(json.dumps(asdict(result), indent=2))
-        return 0 if result.valid else 1
+        async with connection.client(limits.objects, one_object=not recursive) as client:
+            return await (all_below(client) if recursive else _one(client, place))
 
     run(context, work)
+
+
+async def _one(client: DeltaGliderClient, place: InS3) -> int:
+    result = await client.verify(str(place))
+    print(json.dumps(asdict(result), indent=2))
+    return Code.DONE if result.valid else Code.FAILED
