@@ -10,7 +10,7 @@ from deltaglider_async import __version__
 
 COMMANDS = [
     "cp", "mv", "sync", "ls", "rm", "stats", "verify", "cat", "head", "du", "presign", "mb", "rb", "purge",
-    "get-bucket-acl", "put-bucket-acl", "cache", "doctor",
+    "get-bucket-acl", "put-bucket-acl", "cache", "doctor", "migrate",
 ]  # fmt: skip
 
 

@@ -28,7 +28,7 @@ _NAMED = 20
 
 @dataclass(frozen=True, slots=True)
 class From:
-    """Where SOURCE is, if it is not where DESTINATION is."""
+    """Where SOURCE is, if it is not where DEST is."""
 
     source_endpoint_url: Annotated[
         str | None, typer.Option("--source-endpoint-url", metavar="URL", help="The endpoint of SOURCE, if another one.")
@@ -75,7 +75,7 @@ class How:
 def migrate(
     context: typer.Context,
     source: Annotated[str, typer.Argument(metavar="SOURCE", help="s3://bucket or s3://bucket/prefix/")],
-    destination: Annotated[str, typer.Argument(metavar="DESTINATION", help="s3://bucket or s3://bucket/prefix/")],
+    destination: Annotated[str, typer.Argument(metavar="DEST", help="s3://bucket or s3://bucket/prefix/")],
     *,
     how: How,
     origin: From,
@@ -90,7 +90,7 @@ def migrate(
       dg migrate s3://old s3://new --yes --exclude "*.log"
       dg migrate s3://bucket/releases/ s3://bucket/releases/ --exclusive
 
-    Copy what DESTINATION does not have yet, as deltas where that pays, and check each object.
+    Copy what DEST does not have yet, as deltas where that pays, and check each object.
 
     The last part of SOURCE's prefix is kept: s3://old/a/b/ to s3://new/x/ gives s3://new/x/b/. If it is interrupted,
     or something fails, the same command again does the rest. Where both are the same place, with --exclusive, the

@@ -66,8 +66,9 @@ class Migrating(ClientBase):
         metadata, tags, storage class and encryption stay; `LastModified`, `ETag` and an ACL do not.
 
         Returns the `DeltaGliderInfo` of a put: `Operation` is `create_delta` or `create_reference`; or `copy_delta` (it
-        was one already) or `copy_plain` (it stays whole, for the `Reason`), where nothing was changed. Raises
-        `InvalidRequestError`, `NotFoundError`, `SourceChangedError` (it was written meanwhile),
+        was one already) or `copy_plain` (it stays whole, for the `Reason`), where nothing was changed.
+
+        Raises `InvalidRequestError`, `NotFoundError`, `SourceChangedError` (it was written meanwhile),
         `IntegrityMismatchError`, `StorageIOError`; the object then is as it was.
 
             await client.compact_object(Bucket="releases", Key="app/app-1.2.zip", exclusive=True)
