@@ -27,6 +27,7 @@ DEFAULTS: dict[str, Any] = {
     "DG_DELTA_MAX_SIZE": None,
     "DG_LOG_LEVEL": "INFO",
     "DG_XDELTA3": "xdelta3",
+    "DG_DISABLE_EC2_DETECTION": False,
 }
 VARIABLES = [*DEFAULTS, "DG_MEMORY_MB"]
 
@@ -52,6 +53,10 @@ VALID: list[tuple[str, str, Any]] = [
     ("DG_LOG_LEVEL", "debug", "DEBUG"),
     ("DG_LOG_LEVEL", "Warning", "WARNING"),
     ("DG_XDELTA3", "/opt/bin/xdelta3", "/opt/bin/xdelta3"),
+    ("DG_DISABLE_EC2_DETECTION", "true", True),
+    ("DG_DISABLE_EC2_DETECTION", "1", True),
+    ("DG_DISABLE_EC2_DETECTION", "yes", True),
+    ("DG_DISABLE_EC2_DETECTION", "False", False),
 ]
 
 INVALID: list[tuple[str, str, str]] = [
@@ -78,6 +83,7 @@ INVALID: list[tuple[str, str, str]] = [
     ("DG_DELTA_MIN_SIZE", "-1", "64KiB"),
     ("DG_DELTA_MAX_SIZE", "large", "2GiB"),
     ("DG_MEMORY_MB", "0", "from 1"),
+    ("DG_DISABLE_EC2_DETECTION", "perhaps", "true, 1 or yes"),
     ("DG_LOG_LEVEL", "LOUD", "DEBUG, INFO, WARNING, ERROR or CRITICAL"),
 ]
 
