@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from deltaglider_async.cli.aws_options import Pace, Selecting, Showing
+from deltaglider_async.cli.completion import s3_urls
 from deltaglider_async.cli.groups import grouped
 from deltaglider_async.cli.locations import InS3, parse_s3
 from deltaglider_async.cli.options import Connection, Exclusive, MaxRatio, NoDelta, ordered_filters
@@ -74,8 +75,8 @@ class How:
 @grouped
 def migrate(
     context: typer.Context,
-    source: Annotated[str, typer.Argument(metavar="SOURCE", help="s3://bucket or s3://bucket/prefix/")],
-    destination: Annotated[str, typer.Argument(metavar="DEST", help="s3://bucket or s3://bucket/prefix/")],
+    source: Annotated[str, typer.Argument(metavar="SOURCE", help="s3://bucket/prefix/", autocompletion=s3_urls)],
+    destination: Annotated[str, typer.Argument(metavar="DEST", help="s3://bucket/prefix/", autocompletion=s3_urls)],
     *,
     how: How,
     origin: From,

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 @grouped
 def verify(
     context: typer.Context,
-    url: Annotated[str, typer.Argument(metavar="URL", help="s3://bucket/key; with -r a prefix", autocompletion=s3_urls)],
+    url: Annotated[str, typer.Argument(metavar="URL", help="s3://bucket/key; -r: a prefix", autocompletion=s3_urls)],
     *,
     recursive: Recursive = False,
     quiet: Quiet = False,
