@@ -427,3 +427,18 @@ def test_sizes_are_bounded_and_the_bucket_looked_at_longest_ago_gives_way() -> N
     assert (known.size("d", "key", "etag"), known.size("d", "third", "etag")) == (5, None)
     known.clear()
     assert known.size("d", "key", "etag") is None
+
+
+async def test_a_listing_without_etags_is_enough(client: Any, bucket: str) -> None:
+    for number in range(2):
+        await client.put_object(Bucket=bucket, Key=f"a/{number}.zip", Body=version(content(1, 60_000), number))
+
+    def forget(parsed: dict[str, Any], **_: Any) -> None:
+        for each in parsed.get("Contents", ()):
+            del each["ETag"]
+
+    client.meta.events.register("after-call.s3.ListObjectsV2", forget)
+    for _ in range(2):
+        assert (await client.get_bucket_stats(bucket, "detailed", use_cache=True)).total_size == 120_000
+    found = await client.find_similar_files(bucket, "a/", "2.zip")
+    assert sorted(each["Key"] for each in found) == ["a/0.zip", "a/1.zip"]

@@ -121,7 +121,7 @@ class Estimates(Objects):
             for entry, alike in zip(page.entries, found, strict=True):
                 assert entry.item is not None  # there is no delimiter
                 size = None
-                if entry.is_delta:
+                if entry.is_delta and "ETag" in entry.item:
                     size = self._engine.remembered.size(bucket, keys.delta_key(entry.key), entry.item["ETag"])
                 shown: SimilarFile = {
                     "Key": entry.key,

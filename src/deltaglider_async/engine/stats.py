@@ -154,7 +154,8 @@ class _Count:
         space = self._space(keys.deltaspace(item["Key"]))
         space.deltas += 1
         space.stored += int(item["Size"])
-        known = self._remembered.get(name_of(item["Key"], item["ETag"]))
+        # Not every service lists ETags; a delta without one is asked each time.
+        known = self._remembered.get(name_of(item["Key"], item["ETag"])) if "ETag" in item else None
         mode = self._request.mode
         if known is not None and (mode == "detailed" or known != UNREADABLE):
             self._tell(item, known)
