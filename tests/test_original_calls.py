@@ -44,3 +44,28 @@ async def test_errors_of_such_calls_speak_of_the_key_that_was_given(s3_endpoint:
     told: dict[str, object] = dict(placed.value.response["Error"])
     assert told == dict(named.value.response["Error"])
     assert told["Key"] == "a/1.zip"
+
+
+async def test_a_listing_shows_the_original_size_that_a_head_has_told(s3_endpoint: str, bucket: str) -> None:
+    async with create_client(s3_endpoint) as client:
+        for number in range(2):
+            await client.put_object(Bucket=bucket, Key=f"a/{number}.zip", Body=version(BASE, number))
+
+        async def shown() -> list[tuple[int, str]]:
+            page, first = await client.list_objects_v2(Bucket=bucket), await client.list_objects(Bucket=bucket)
+            found = [(item["Size"], item["Metadata"]["deltaglider-original-size"]) for item in page["Contents"]]
+            assert found == [
+                (item["Size"], item["Metadata"]["deltaglider-original-size"]) for item in first["Contents"]
+            ]
+            return found
+
+        unknown = await shown()
+        assert all(size < 1000 and original == "unknown" for size, original in unknown)
+        await client.head_object(Bucket=bucket, Key="a/1.zip")
+        assert await shown() == [unknown[0], (len(BASE), str(len(BASE)))]
+        put = await client.put_object(Bucket=bucket, Key="a/1.zip", Body=version(BASE, 7))  # which no HEAD has told
+        assert await shown() == [unknown[0], (put["DeltaGliderInfo"]["StoredSize"], "unknown")]
+        await client.get_bucket_stats(bucket, "detailed")
+        assert await shown() == [(len(BASE), str(len(BASE)))] * 2
+        await client.clear_cache()
+        assert [original for _, original in await shown()] == ["unknown", "unknown"]

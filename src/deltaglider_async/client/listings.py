@@ -15,6 +15,7 @@ from deltaglider_async.engine.listing import (
     encode_token,
     fetch_metadata,
     read_page,
+    recall,
     shown,
     url_encoded,
 )
@@ -53,7 +54,7 @@ class Listings(ClientBase):
 
         Each entry carries `Metadata` with the strings `deltaglider-is-delta`, `deltaglider-original-size`,
         `deltaglider-compression-ratio` (share saved) and `deltaglider-reference-key`. `Size` of a delta is its
-        stored size; with `FetchMetadata=True`, which asks by concurrent HEADs, the original's.
+        stored size, until a HEAD told this client the original's; `FetchMetadata=True` asks, by concurrent HEADs.
 
         Raises `NotFoundError` (no such bucket), `InvalidRequestError` (a foreign token, a bad argument),
         `StorageIOError`.
@@ -74,6 +75,7 @@ class Listings(ClientBase):
         after = StartAfter or "" if ContinuationToken is None else decode_token(ContinuationToken)
         listing = Listing(Bucket, Prefix or "", Delimiter or "", after, _passed(arguments))
         page = await read_page(self._engine, listing, most)
+        recall(self._engine, Bucket, page.entries)
         if FetchMetadata:
             await fetch_metadata(self._engine, Bucket, page.entries, arguments)
         response = _answer(page, asked, most) | {"KeyCount": len(page.entries)}
@@ -121,6 +123,7 @@ class Listings(ClientBase):
         # The second version can say all that the first one does, owners if asked.
         owners = _passed(arguments) | {"FetchOwner": True}
         page = await read_page(self._engine, Listing(Bucket, Prefix or "", Delimiter or "", after, owners), most)
+        recall(self._engine, Bucket, page.entries)
         if FetchMetadata:
             await fetch_metadata(self._engine, Bucket, page.entries, arguments)
         response: Response = {"Contents": []} | _answer(page, asked, most) | {"Marker": Marker or ""}

@@ -40,6 +40,8 @@ class Entry:
     is_delta: bool = False
     delta: meta.DeltaMetadata | None = None
     """What a HEAD of a delta told, where one was made."""
+    original_size: int | None = None
+    """What is remembered of a delta, in bytes."""
     foreign: bool = False
     """A HEAD told that it is no delta but somebody else's object under such a name."""
 
@@ -140,16 +142,26 @@ async def fetch_metadata(engine: Engine, bucket: str, page: list[Entry], argumen
     await for_each(deltas(), ask, HEADS_AT_ONCE)
 
 
+def recall(engine: Engine, bucket: str, page: list[Entry]) -> None:
+    """What earlier HEADs told of the deltas among the entries: their originals' sizes."""
+    for entry in page:
+        # Not every service lists ETags.
+        if entry.is_delta and entry.item is not None and "ETag" in entry.item:
+            size = engine.remembered.size(bucket, keys.delta_key(entry.key), entry.item["ETag"])
+            entry.original_size = None if size is None or size < 0 else size
+
+
 def shown(entry: Entry) -> Response:
     """An entry as `Contents` shows it. `Size` of a delta is the original's where a HEAD told it, else as stored."""
     assert entry.item is not None
     delta, stored = entry.delta, int(entry.item["Size"])
     is_delta = entry.is_delta and not entry.foreign
-    size = delta.file_size if delta else stored
-    ratio = "unknown" if is_delta and not delta else f"{max(0.0, 1 - stored / size) if size else 0.0:.4f}"
+    original = delta.file_size if delta else entry.original_size if is_delta else stored
+    size = stored if original is None else original
+    ratio = "unknown" if original is None else f"{max(0.0, 1 - stored / size) if size else 0.0:.4f}"
     metadata = {
         "deltaglider-is-delta": "true" if is_delta else "false",
-        "deltaglider-original-size": str(size) if delta or not is_delta else "unknown",
+        "deltaglider-original-size": "unknown" if original is None else str(original),
         "deltaglider-compression-ratio": ratio,
     }
     if delta:
