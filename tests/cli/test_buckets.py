@@ -140,3 +140,16 @@ def test_what_the_service_refuses_is_exit_code_254(dg: Run, name: str) -> None:
         result = dg(*command)
         assert (result.returncode, result.stdout) == (254, b"")
         assert result.stderr.startswith(b"dg: ")
+
+
+def test_rb_force_leaves_nothing_on_real_servers(real_endpoint: str, name: str, dg: Run, tmp_path: Path) -> None:
+    for number in range(2):
+        (tmp_path / "rel").mkdir(exist_ok=True)
+        (tmp_path / f"rel/{number}.zip").write_bytes(CONTENT + b"%d" % number)
+    endpoint = ("--endpoint-url", real_endpoint)
+    assert dg("mb", f"s3://{name}", *endpoint).returncode == 0
+    assert dg("cp", "-r", "rel", f"s3://{name}/rel/", *endpoint).returncode == 0
+    result = dg("rb", f"s3://{name}", "--force", *endpoint)
+    assert (result.returncode, result.stderr) == (0, b"")
+    assert result.stdout.endswith(f"remove_bucket: {name}\n".encode())
+    assert name not in dg("ls", *endpoint).stdout.decode()
