@@ -13,7 +13,7 @@ WORKERS = auto
 PARALLEL = -n $(WORKERS) --dist loadgroup
 
 .DEFAULT_GOAL = help
-.PHONY: help setup xdelta3 archivers servers aws demo test lint pytest compatibility format docs proofs torture fuzz test-lowest lock clean
+.PHONY: help setup xdelta3 archivers servers aws demo test lint pytest compatibility format docs recording proofs torture fuzz test-lowest lock clean
 
 help: ## what can be made
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name text; do \
@@ -51,6 +51,9 @@ lint: $(STAMP) ## style, types, and the direction of imports
 
 pytest: setup archivers servers aws ## the tests alone
 	$(BIN)/python -m pytest $(PARALLEL) $(PYTEST)
+
+recording: setup ## the moving picture of the README, from a real run
+	$(BIN)/python tools/recording.py
 
 proofs: setup archivers servers ## the long forms of the tests
 	$(BIN)/python -m pytest -m slow --timeout 0 $(PYTEST)
