@@ -2,16 +2,17 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from typing import Any
 
 import pytest
+import typer
 from tests.cli.conftest import DG
 
 from deltaglider_async import __version__
+from deltaglider_async.cli.main import app
 
-COMMANDS = [
-    "cp", "mv", "sync", "ls", "rm", "stats", "verify", "cat", "head", "du", "presign", "mb", "rb", "purge",
-    "get-bucket-acl", "put-bucket-acl", "cache", "doctor", "migrate",
-]  # fmt: skip
+GROUP: Any = typer.main.get_command(app)
+COMMANDS = sorted(GROUP.commands)
 
 
 def test_version_prints_name_and_version() -> None:
@@ -44,10 +45,18 @@ def test_help_starts_with_three_examples(command: str) -> None:
     assert [line.split()[:2] for line in lines[2:5]] == [["dg", command]] * 3
 
 
+@pytest.mark.parametrize("command", sorted(set(COMMANDS) - {"cache", "demo"}))
+def test_every_command_that_asks_s3_says_how_it_is_reached(command: str) -> None:
+    options = {option for parameter in GROUP.commands[command].params for option in parameter.opts}
+    assert options >= {
+        "--endpoint-url", "--region", "--profile", "--no-sign-request", "--no-verify-ssl", "--ca-bundle",
+    }  # fmt: skip
+
+
 def test_every_command_is_listed_with_what_it_does() -> None:
     result = subprocess.run([*DG, "--help"], capture_output=True, text=True, check=True)
     listed = result.stdout.partition("Commands:")[2]
-    for command in [*COMMANDS, "demo"]:
+    for command in COMMANDS:
         assert any(line.split()[:1] == [command] and len(line.split()) > 2 for line in listed.splitlines())
 
 

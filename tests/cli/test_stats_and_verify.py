@@ -96,3 +96,25 @@ def test_verify_of_a_missing_object_is_an_error(dg: Run, bucket: str) -> None:
     result = dg("verify", f"s3://{bucket}/nothing")
     assert (result.returncode, result.stdout) == (254, b"")
     assert result.stderr.startswith(b"dg: ")
+
+
+def test_verify_of_a_folder_says_what_is_damaged_and_goes_on(dg: Run, filled: str, s3: S3Client) -> None:
+    key = "rel/2.zip.delta"
+    stored = s3.get_object(Bucket=filled, Key=key)
+    damaged = bytearray(stored["Body"].read())
+    damaged[-1] ^= 1
+    intact = dg("verify", "-r", f"s3://{filled}/rel", "--json")
+    assert (intact.returncode, intact.stderr) == (0, b"")
+    *lines, last = map(json.loads, intact.stdout.splitlines())
+    assert {line["status"] for line in lines} == {"done"}
+    assert {line["action"] for line in lines} == {"verify"}
+    assert f"s3://{filled}/rel/2.zip" in {line["source"] for line in lines}
+    assert (last["status"], last["done"], last["failed"]) == ("summary", len(lines), 0)
+
+    s3.put_object(Bucket=filled, Key=key, Body=bytes(damaged), Metadata=stored["Metadata"])
+    result = dg("verify", "-r", f"s3://{filled}/rel")
+    assert result.returncode == 1
+    assert [line for line in result.stderr.decode().splitlines() if f"s3://{filled}/rel/2.zip" in line]
+    assert len(result.stdout.splitlines()) == len(lines) - 1
+    spared = dg("verify", "-r", f"s3://{filled}/rel", "--exclude", "2.zip", "--quiet")
+    assert (spared.returncode, spared.stdout, spared.stderr) == (0, b"", b"")

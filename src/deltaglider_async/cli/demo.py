@@ -19,8 +19,10 @@ def demo(
     ] = None,
 ) -> None:
     """\b
-    Example:
+    Examples:
       dg demo
+      dg demo --folder /var/cache/dg
+      dg demo | tee demo.txt
 
     Show what dg does: store ten releases of a program on a local S3 server, as deltas, and get them back.
 

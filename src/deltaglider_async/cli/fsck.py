@@ -6,21 +6,21 @@ from typing import Annotated
 
 import typer
 
+from deltaglider_async.cli.groups import grouped
 from deltaglider_async.cli.locations import parse_bucket
-from deltaglider_async.cli.options import AsJson, BucketOrFolder, Connection, EndpointUrl, Exclusive, Profile, Region
+from deltaglider_async.cli.options import AsJson, BucketOrFolder, Connection, Exclusive
 from deltaglider_async.cli.run import run
 
 
+@grouped
 def fsck(
     context: typer.Context,
     url: BucketOrFolder,
+    connection: Connection,
     repair: Annotated[bool, typer.Option("--repair", help="Mend what can be mended, remove what is waste.")] = False,
     read_data: Annotated[bool, typer.Option("--read-data", help="Also read and decode everything.")] = False,
     exclusive: Exclusive = False,
     as_json: AsJson = False,
-    endpoint_url: EndpointUrl = None,
-    region: Region = None,
-    profile: Profile = None,
 ) -> None:
     """\b
     Examples:
@@ -33,7 +33,6 @@ def fsck(
 
     The exit code is 1 if there are errors or waste that were not dealt with.
     """
-    connection = Connection(endpoint_url, region, profile)
     place = parse_bucket(url)
 
     from deltaglider_async.cli.findings import Report

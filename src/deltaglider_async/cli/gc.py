@@ -8,34 +8,25 @@ from typing import Annotated
 
 import typer
 
+from deltaglider_async.cli.groups import grouped
 from deltaglider_async.cli.locations import parse_bucket
-from deltaglider_async.cli.options import (
-    AsJson,
-    BucketOrFolder,
-    Connection,
-    DryRun,
-    EndpointUrl,
-    Exclusive,
-    Profile,
-    Region,
-)
+from deltaglider_async.cli.options import AsJson, BucketOrFolder, Connection, DryRun, Exclusive
 from deltaglider_async.cli.run import run
 
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
+@grouped
 def gc(
     context: typer.Context,
     url: BucketOrFolder,
+    connection: Connection,
     older_than: Annotated[
         str, typer.Option("--older-than", metavar="AGE", help="Leave what is younger: 12h, 1d, 2w. At least 1d.")
     ] = "1d",
     exclusive: Exclusive = False,
     dryrun: DryRun = False,
     as_json: AsJson = False,
-    endpoint_url: EndpointUrl = None,
-    region: Region = None,
-    profile: Profile = None,
 ) -> None:
     """\b
     Examples:
@@ -48,7 +39,6 @@ def gc(
 
     The exit code is 1 if something should have gone and could not.
     """
-    connection = Connection(endpoint_url, region, profile)
     place = parse_bucket(url)
     age = parse_age(older_than)
 
