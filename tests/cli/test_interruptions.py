@@ -10,7 +10,10 @@ import os
 import random
 import signal
 import subprocess
+import threading
+from collections.abc import Iterator
 from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -126,3 +129,81 @@ def test_after_an_interruption_the_same_command_again_ends_in_the_right_state(
     assert below(tmp_path / "out") == (CONTENTS if command.out else {})
     expected = {f"p/{name}": content for name, content in CONTENTS.items()} if command.bucket else {}
     assert asyncio.run(stored(s3_endpoint, bucket)) == expected
+
+
+class Stuck:
+    """An S3 service that begins uploads, and answers neither a part nor the end that is asked for after it."""
+
+    def __init__(self) -> None:
+        self.part, self.end, self.over = threading.Event(), threading.Event(), threading.Event()
+        stuck = self
+
+        class Answer(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_POST(self) -> None:
+                body = (
+                    b"<InitiateMultipartUploadResult><Bucket>b</Bucket><Key>k</Key><UploadId>1</UploadId>"
+                    b"</InitiateMultipartUploadResult>"
+                )
+                self._answer(200, body)
+
+            def do_PUT(self) -> None:
+                stuck.part.set()
+                stuck.over.wait()
+                self.close_connection = True
+
+            def do_DELETE(self) -> None:
+                stuck.end.set()
+                stuck.over.wait()
+                self.close_connection = True
+
+            def do_HEAD(self) -> None:
+                self._answer(404, b"")
+
+            def do_GET(self) -> None:
+                self._answer(404, b"<Error><Code>NoSuchKey</Code></Error>")
+
+            def _answer(self, status: int, body: bytes) -> None:
+                self.send_response(status)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, format: str, *arguments: object) -> None:
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Answer)
+        self.server.daemon_threads = True
+        self.server.block_on_close = False
+
+
+@pytest.fixture
+def stuck() -> Iterator[Stuck]:
+    service = Stuck()
+    thread = threading.Thread(target=service.server.serve_forever)
+    thread.start()
+    yield service
+    service.over.set()
+    service.server.shutdown()
+    service.server.server_close()
+    thread.join()
+
+
+def test_ctrl_c_twice_waits_for_no_clean_up(stuck: Stuck, tmp_path: Path) -> None:
+    with (tmp_path / "large.bin").open("wb") as file:
+        file.truncate(100_000_000)  # in parts
+    endpoint = f"http://127.0.0.1:{stuck.server.server_port}"
+    command = [*DG, "cp", str(tmp_path / "large.bin"), "s3://bucket/", "--endpoint-url", endpoint]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        try:
+            assert stuck.part.wait(50)
+            process.send_signal(signal.SIGINT)
+            assert stuck.end.wait(50)  # it cleans up, and would wait for that
+            assert process.poll() is None
+            process.send_signal(signal.SIGINT)
+            assert process.wait(20) == 130
+        finally:
+            process.kill()
+        assert process.stdout and process.stderr
+        assert (process.stdout.read(), process.stderr.read()) == (b"", b"")
