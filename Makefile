@@ -71,8 +71,9 @@ format: $(STAMP) ## put the code into its form
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-docs: $(STAMP) ## docs/sdk.md, from the docstrings
+docs: $(STAMP) ## docs/sdk.md and docs/commands.md, from the docstrings and help texts
 	$(BIN)/python tools/sdk_page.py
+	$(BIN)/python tools/cli_page.py
 
 test-lowest: $(STAMP) xdelta3 archivers servers aws ## the tests, on the oldest dependencies that pyproject.toml allows
 	@tools/versions.sh lowest $(LOWEST)
