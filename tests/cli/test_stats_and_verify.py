@@ -110,6 +110,11 @@ def test_verify_of_a_folder_says_what_is_damaged_and_goes_on(dg: Run, filled: st
     assert {line["action"] for line in lines} == {"verify"}
     assert f"s3://{filled}/rel/2.zip" in {line["source"] for line in lines}
     assert (last["status"], last["done"], last["failed"]) == ("summary", len(lines), 0)
+    # Of a delta, the bytes that it stands for.
+    sizes = {line["source"]: line["size"] for line in lines}
+    assert sizes[f"s3://{filled}/rel/2.zip"] == int(stored["Metadata"]["dg-file-size"])
+    shown = dg("verify", "-r", f"s3://{filled}/rel", "--dryrun").stdout.decode().splitlines()
+    assert sorted(shown) == sorted(f"(dryrun) verify: {source}" for source in sizes)
 
     s3.put_object(Bucket=filled, Key=key, Body=bytes(damaged), Metadata=stored["Metadata"])
     result = dg("verify", "-r", f"s3://{filled}/rel")

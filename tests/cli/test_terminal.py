@@ -55,6 +55,12 @@ class Terminal:
                 return
         raise AssertionError(f"not seen within {seconds} s:\n" + "\n".join(self.screen.display))
 
+    def resize(self, columns: int) -> None:
+        """Another width, as when a window is drawn smaller."""
+        self.screen.resize(columns=columns)
+        fcntl.ioctl(self._line, termios.TIOCSWINSZ, struct.pack("HHHH", self.screen.lines, columns, 0, 0))
+        self.process.send_signal(signal.SIGWINCH)
+
     @property
     def lines(self) -> list[str]:
         """All that was printed, what scrolled out of sight included."""
@@ -115,6 +121,19 @@ def test_bars_advance_and_finish_and_lines_scroll_above(bucket: str, many: Path,
     assert seen.lines[-1].startswith("200 files, 220 kB in ")
     assert not any("━" in line or "─" in line for line in seen.lines)
     assert seen.screen.cursor.hidden is False
+
+
+def test_a_terminal_that_becomes_narrower_is_followed(bucket: str, slow: Path) -> None:
+    with terminal("cp", "-r", "slow", f"s3://{bucket}/", "--max-bandwidth", "60MB/s", columns=160) as seen:
+        seen.watch(until=lambda picture: any(TOTAL.match(row) and len(row) > 100 for row in picture))
+        seen.resize(90)
+        drawn_before = len(seen.pictures)
+        seen.watch()
+        assert seen.process.wait() == 0
+    totals = [row for picture in seen.pictures[drawn_before:] for row in picture if TOTAL.match(row)]
+    assert totals
+    assert len(totals[-1]) < 90
+    assert seen.lines[-1].startswith("40 files, 120 MB in ")
 
 
 @pytest.mark.parametrize(("command", "verb"), [("sync", "upload"), ("mv -r", "move")])

@@ -68,7 +68,7 @@ class Performer:
                 await run_sync(_remove, action.path)
                 return Summary(0)
             case Verify():
-                return await self._verify(action)
+                return await self._verify(action, progress)
             case Refusal():
                 raise InvalidRequestError(action.reason)
             case _:
@@ -162,11 +162,12 @@ class Performer:
             )
         return _stored(answer)
 
-    async def _verify(self, action: Verify) -> Summary:
-        found = await self.client.verify(f"s3://{action.bucket}/{action.key}")
+    async def _verify(self, action: Verify, progress: Progress) -> Summary:
+        url = f"s3://{action.bucket}/{action.key}"
+        found = await self.client.verify(url, progress=progress, **action.options.access)
         if not found:
             raise IntegrityMismatchError(found.message)
-        return Summary(action.size or 0)
+        return Summary(found.size)
 
     async def _remove_read(self, client: DeltaGliderClient, bucket: str, key: str, etag: str, options: Options) -> None:
         """Remove what was carried over; if it is another one by now, that stays."""

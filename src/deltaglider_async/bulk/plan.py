@@ -33,6 +33,8 @@ Planner = Callable[[Found], Action | None]
 Archived = Literal["refuse", "ignore", "try"]
 """What becomes of objects that have to be restored before they can be read; `ignore` leaves them out in silence."""
 
+_ARCHIVED = "it is archived (GLACIER, DEEP_ARCHIVE). Restore it first"
+
 
 async def planned(found: AsyncGenerator[Found, None], planner: Planner[Found]) -> AsyncGenerator[Action, None]:
     """The plan for what a source finds, as it finds it."""
@@ -141,7 +143,7 @@ def checks(*, filters: Filters = EVERYTHING, options: Options = CLIENT_DECIDES) 
         if found.marker or not filters.allow(found.name):
             return None
         if found.archived:
-            return _archived("verify", found)
+            return Refusal("verify", f"s3://{found.bucket}/{found.key}", f"{_ARCHIVED}.")
         return Verify(found.bucket, found.key, found.size, options)
 
     return plan
@@ -151,5 +153,5 @@ def _archived(what: str, found: StoredObject) -> Refusal:
     return Refusal(
         what,
         f"s3://{found.bucket}/{found.key}",
-        "it is archived (GLACIER, DEEP_ARCHIVE). Restore it first, or use --force-glacier-transfer if it has been.",
+        f"{_ARCHIVED}, or use --force-glacier-transfer if it has been.",
     )

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from deltaglider_async.cli.aws_options import Pace, Selecting
+from deltaglider_async.cli.aws_options import Pace, Selecting, Showing
 from deltaglider_async.cli.completion import s3_urls
 from deltaglider_async.cli.groups import grouped
-from deltaglider_async.cli.locations import InS3, parse_s3
-from deltaglider_async.cli.options import AsJson, Connection, Quiet, Recursive, ordered_filters
+from deltaglider_async.cli.locations import parse_s3
+from deltaglider_async.cli.options import Connection, Recursive, ordered_filters
 from deltaglider_async.cli.run import Code, run
 
 if TYPE_CHECKING:
@@ -25,9 +25,8 @@ def verify(
     url: Annotated[str, typer.Argument(metavar="URL", help="s3://bucket/key; -r: a prefix", autocompletion=s3_urls)],
     *,
     recursive: Recursive = False,
-    quiet: Quiet = False,
-    as_json: AsJson = False,
     selecting: Selecting,
+    showing: Showing,
     pace: Pace,
     connection: Connection,
 ) -> None:
@@ -45,26 +44,33 @@ def verify(
     filters, limits, place = ordered_filters(context), pace.limits, parse_s3(url)
     if not place.key and not recursive:
         raise typer.BadParameter(f"{place} is a bucket. Verify all that is in it with -r.")
+    if showing.dryrun and not recursive:
+        raise typer.BadParameter("--dryrun shows what -r would verify.")
+
+    from deltaglider_async.cli.progress import Tally
+
+    tally = Tally(go_on="the same command again begins anew")
 
     async def all_below(client: DeltaGliderClient) -> Code:
+        from deltaglider_async.bulk.actions import Options
         from deltaglider_async.bulk.plan import checks, planned
         from deltaglider_async.bulk.sources import listing
-        from deltaglider_async.bulk.transfer import transfer
-        from deltaglider_async.cli.progress import Tally, display, follow
+        from deltaglider_async.cli.carry_out import carry_out
 
         access, page_size = selecting.access, selecting.page_size
         objects = listing(client, place.bucket, place.folder, access=access, page_size=page_size)
-        events = transfer(client, planned(objects, checks(filters=filters)), limits=limits)
-        return await follow(events, Tally(), display(quiet=quiet, as_json=as_json, debug=context.obj.on))
+        plan = planned(objects, checks(filters=filters, options=Options(access=access)))
+        return await carry_out(client, plan, tally, showing=showing, limits=limits, debug=context.obj.on)
 
-    async def work() -> int:
+    async def one(client: DeltaGliderClient) -> Code:
+        access: dict[str, Any] = dict(selecting.access)
+        result = await client.verify(str(place), **access)
+        if not (showing.silent and result.valid):
+            print(json.dumps(asdict(result), indent=2))
+        return Code.DONE if result.valid else Code.FAILED
+
+    async def work() -> Code:
         async with connection.client(limits.objects, one_object=not recursive) as client:
-            return await (all_below(client) if recursive else _one(client, place))
+            return await (all_below if recursive else one)(client)
 
-    run(context, work)
-
-
-async def _one(client: DeltaGliderClient, place: InS3) -> int:
-    result = await client.verify(str(place))
-    print(json.dumps(asdict(result), indent=2))
-    return Code.DONE if result.valid else Code.FAILED
+    run(context, work, so_far=lambda: str(tally) if recursive else "")

@@ -102,17 +102,18 @@ class Original(Objects):
         async with response["Body"] as body:
             await write_file(path, body)
 
-    async def verify(self, s3_url: str) -> VerifyResult:
+    async def verify(self, s3_url: str, *, progress: Progress = ignore, **arguments: Any) -> VerifyResult:
         """Read an object as a get would, and compare with the SHA-256 recorded at its put.
 
-        What cannot be decoded, or has another SHA-256, is a result and no error. Raises as `get_object`.
+        What cannot be decoded, or has another SHA-256, is a result and no error. `arguments` are boto3's for
+        `get_object` (`VersionId`, `RequestPayer`, ...). Raises as `get_object`.
 
             result = await client.verify("s3://releases/app/app-1.2.zip")
             if not result:
                 print(result.message)
         """
         bucket, key = keys.parse_url(s3_url)
-        response = await self.get_object(Bucket=bucket, Key=key)
+        response = await self.get_object(Bucket=bucket, Key=key, progress=progress, **arguments)
         expected = _hex(response.get("ChecksumSHA256", ""))
         digest = Digest()
         try:
@@ -122,11 +123,13 @@ class Original(Objects):
         except CodecUnavailableError:
             raise  # says nothing about the object
         except (IntegrityMismatchError, DiffDecodeError) as error:
-            return VerifyResult(False, expected, await digest.hexdigest(), str(error))
+            return VerifyResult(False, expected, await digest.hexdigest(), str(error), digest.size)
         actual = await digest.hexdigest()
         if not expected:
-            return VerifyResult(True, "", actual, "no SHA-256 was recorded at the put; all bytes could be read")
-        return VerifyResult(True, expected, actual, "the content has the SHA-256 recorded at the put")
+            message = "no SHA-256 was recorded at the put; all bytes could be read"
+        else:
+            message = "the content has the SHA-256 recorded at the put"
+        return VerifyResult(True, expected, actual, message, digest.size)
 
     async def upload_batch(
         self,

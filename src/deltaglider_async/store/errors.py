@@ -38,7 +38,7 @@ _PRECONDITION = frozenset({"PreconditionFailed", "412", "ConditionalRequestConfl
 _INVALID = frozenset({"BadDigest", "InvalidDigest", "XAmzContentChecksumMismatch"})
 
 _ADVICE = {
-    "NoSuchBucket": "Check the name and the endpoint, or create the bucket (create_bucket).",
+    "NoSuchBucket": "Check the name and the endpoint, or create the bucket (create_bucket, dg mb).",
     "AccessDenied": "Check the credentials and the policies of the bucket.",
     "403": "Check the credentials and the policies of the bucket.",
     "InvalidAccessKeyId": "Check the credentials (AWS_ACCESS_KEY_ID, AWS_PROFILE).",

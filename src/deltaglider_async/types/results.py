@@ -90,6 +90,8 @@ class VerifyResult:
     """Hex; empty where none was recorded."""
     actual_sha256: str
     message: str
+    size: int = 0
+    """Bytes of the original that could be read."""
 
     def __bool__(self) -> bool:
         return self.valid
