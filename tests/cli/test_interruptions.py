@@ -1,6 +1,7 @@
-"""Ctrl-C and SIGTERM at random moments, and the same command again: it ends as if nothing had happened.
+"""Ctrl-C, SIGTERM and SIGKILL at random moments, and the same command again: it ends as if nothing had happened.
 
-The moments are counted in lines of output, not in seconds, so that they fall into the work however busy the machine is.
+The moments are counted in requests, not in seconds, so that they are spread over the work however busy the machine is.
+After each of them nothing may be lost, half-written or unreadable.
 """
 
 from __future__ import annotations
@@ -8,53 +9,79 @@ from __future__ import annotations
 import asyncio
 import os
 import random
+import re
+import shutil
 import signal
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any, Literal
 
 import pytest
+from botocore.config import Config
+from botocore.session import Session
 from tests.cli.conftest import DG
+from tests.real_servers import CONDITIONAL
+from tests.torture.proxy import Fault, Proxy, faulty
 
+from deltaglider_async.client import DeltaGliderClient
+from deltaglider_async.errors import NotFoundError
 from deltaglider_async.session import create_client
-
-if TYPE_CHECKING:
-    from types_boto3_s3 import S3Client
 
 BASE = random.Random(1).randbytes(60_000)
 CONTENTS = {
-    f"{folder}/{number}.{suffix}": BASE + f"{folder}{number}".encode()
+    f"{folder}/{name}": BASE + f"{folder}{name}".encode()
     for folder in ("a", "b", "c/d")
-    for number in range(4)
-    for suffix in ("zip", "txt")
+    for name in ("0.zip", "1.zip", "2.zip", "notes.txt")
 }
+Where = Literal["src", "bucket", "other", "out"]
 
 
 @dataclass(frozen=True)
 class Command:
-    """A line, and what there must be when it is done: below `src`, below `p/` in the bucket, below `out`."""
+    """A line, where the contents are at its beginning, and where when it is done; nowhere else then."""
 
     line: str
-    src: bool
-    bucket: bool
-    out: bool
-    in_bucket: bool = False
-    """Whether the objects are there at the beginning; else the files are."""
+    before: Where
+    after: frozenset[Where]
+    requests: int
+    """About so many are made where it is not interrupted."""
+    gone: str = ""
+    """What of the damage is dealt with: a pattern of keys. Without it, there is none."""
+    mends: bool = False
+    """Whether references come back."""
+    again: tuple[int, ...] = (0,)
+    """Exit codes of the last time."""
 
 
+def command(line: str, before: Where, *after: Where, requests: int, **more: Any) -> Command:
+    return Command(line, before, frozenset(after), requests, **more)
+
+
+EXPIRED, LEFTOVER, UNUSED = r"\.deltaglider/tmp/.*", r"p/b/.*\.delta", r"(unused/\d|p/b)/reference\.bin"
+ALL_WASTE = f"{EXPIRED}|{LEFTOVER}|{UNUSED}"
+#: `src` and `out` are folders, `bucket` is what is below `p/` there, and `other` what is below `q/`.
 COMMANDS = [
-    Command("cp -r src s3://{bucket}/p", src=True, bucket=True, out=False),
-    Command("sync src s3://{bucket}/p --delete", src=True, bucket=True, out=False),
-    Command("mv -r src s3://{bucket}/p", src=False, bucket=True, out=False),
-    Command("cp -r s3://{bucket}/p out", src=False, bucket=True, out=True, in_bucket=True),
-    Command("sync s3://{bucket}/p out --delete", src=False, bucket=True, out=True, in_bucket=True),
-    Command("mv -r s3://{bucket}/p out", src=False, bucket=False, out=True, in_bucket=True),
-    Command("mv -r s3://{bucket}/q s3://{bucket}/p", src=False, bucket=True, out=False),
-    Command("rm -r s3://{bucket}/p", src=False, bucket=False, out=False, in_bucket=True),
+    command("cp -r src s3://{bucket}/p", "src", "src", "bucket", requests=60),
+    command("sync src s3://{bucket}/p --delete", "src", "src", "bucket", requests=65),
+    command("mv -r src s3://{bucket}/p", "src", "bucket", requests=60),
+    command("cp -r s3://{bucket}/p out", "bucket", "bucket", "out", requests=30),
+    command("sync s3://{bucket}/p out --delete", "bucket", "bucket", "out", requests=30),
+    command("mv -r s3://{bucket}/p out", "bucket", "out", requests=110),
+    command("mv -r s3://{bucket}/q s3://{bucket}/p", "other", "bucket", requests=190),
+    command("rm -r s3://{bucket}/p", "bucket", requests=80),
+    command("verify -r s3://{bucket}/p", "bucket", "bucket", requests=30),
+    command("fsck s3://{bucket} --repair --exclusive", "bucket", "bucket", requests=110, gone=ALL_WASTE, mends=True),
+    command(
+        "gc s3://{bucket} --exclusive --older-than 0s", "bucket", "bucket", requests=100, gone=ALL_WASTE, mends=True
+    ),
+    command("purge {bucket}", "bucket", "bucket", requests=25, gone=EXPIRED),
+    # Where it was the answer to the last request that was lost, there is no bucket any more.
+    command("rb s3://{bucket} --force", "bucket", requests=90, gone=".*", again=(0, 1)),
 ]
 
 
@@ -70,65 +97,190 @@ def below(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-async def put(endpoint: str, bucket: str, prefix: str) -> None:
-    async with create_client(endpoint_url=endpoint) as client:
+@dataclass
+class Place:
+    """What a command works on, seen as other tools see it and as our client does, past the proxy."""
+
+    url: str
+    """The proxy's, to whom the commands talk."""
+    proxy: Proxy
+    s3: Any
+    client: DeltaGliderClient
+    folder: Path
+    command: Command
+    bucket: str = ""
+
+    # -- before
+
+    async def prepare(self) -> None:
+        """All as it is when the command begins."""
+        self.bucket = f"test-{random.SystemRandom().randrange(1 << 60):x}"
+        await self.client.create_bucket(Bucket=self.bucket)
+        if self.command.before == "src":
+            write(self.folder / "src", CONTENTS)
+            if "--delete" in self.command.line:
+                self.s3.put_object(Bucket=self.bucket, Key="p/too/much", Body=b"")
+            return
+        prefix = "q/" if self.command.before == "other" else "p/"
         for name, content in CONTENTS.items():
-            await client.put_object(Bucket=bucket, Key=prefix + name, Body=content)
+            await self.client.put_object(Bucket=self.bucket, Key=prefix + name, Body=content)
+        if self.command.gone:
+            await asyncio.to_thread(self._damage)
 
+    def _damage(self) -> None:
+        """References in the trash, or without deltas; deltas that plain objects replaced; expired copies."""
+        for folder in ("a", "c/d"):
+            at = f"p/{folder}/reference.bin"
+            found = self.s3.get_object(Bucket=self.bucket, Key=at)
+            entry = f"p/{folder}/.deltaglider/trash/{found['Metadata']['dg-file-sha256']}/{'0' * 16}/reference.bin"
+            self._put(entry, found["Body"].read(), found["Metadata"])
+            self.s3.delete_object(Bucket=self.bucket, Key=at)
+        found = self.s3.get_object(Bucket=self.bucket, Key="p/b/reference.bin")
+        body, metadata = found["Body"].read(), found["Metadata"]
+        for number in range(3):
+            self._put(f"p/b/{number}.zip", CONTENTS[f"b/{number}.zip"])
+            self._put(f"unused/{number}/reference.bin", body, metadata)
+        for number in range(12):
+            self._put(f".deltaglider/tmp/{number}_a.zip", b"copy", {"dg-expires-at": "2020-01-01T00:00:00Z"})
 
-async def stored(endpoint: str, bucket: str) -> dict[str, bytes]:
-    found = {}
-    async with create_client(endpoint_url=endpoint) as client:
-        page = await client.list_objects_v2(Bucket=bucket)
+    def _put(self, key: str, body: bytes, metadata: dict[str, str] | None = None) -> None:
+        self.s3.put_object(Bucket=self.bucket, Key=key, Body=body, Metadata=metadata or {})
+
+    # -- the command
+
+    async def run(self, number: int | None = None, moment: int = 0, fault: Fault | None = None) -> tuple[int, bytes]:
+        """Run it, and send it a signal at that request, which it may get no answer to. Its exit code and stderr."""
+        words = [*self.command.line.format(bucket=self.bucket).split()]
+        if self.command.line.startswith(("cp", "mv", "sync", "rm", "verify")):
+            words += ["--concurrency", "3"]
+        process = await asyncio.create_subprocess_exec(
+            *DG, *words, cwd=self.folder, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+            env={**os.environ, "AWS_ENDPOINT_URL": self.url},
+        )  # fmt: skip
+        requests = 0
+
+        def choose(method: str, target: str) -> Fault | None:
+            nonlocal requests
+            requests += 1
+            if number is None or requests != moment:
+                return None
+            process.send_signal(number)
+            return fault
+
+        self.proxy.choose = choose
+        try:
+            _, said = await process.communicate()
+            while self.proxy.under_way:  # what a killed one had asked for still happens  # noqa: ASYNC110
+                await asyncio.sleep(0.005)
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+        assert process.returncode is not None
+        return process.returncode, said
+
+    # -- what is seen
+
+    async def seen(self) -> dict[Where, dict[str, bytes]]:
+        """What is where. In the bucket only what can be read whole, and nothing else may be there."""
+        found: dict[Where, dict[str, bytes]] = {
+            "src": below(self.folder / "src"), "out": below(self.folder / "out"), "bucket": {}, "other": {},
+        }  # fmt: skip
+        try:
+            page = await self.client.list_objects_v2(Bucket=self.bucket)
+        except NotFoundError:
+            return found
+        await self.client.clear_cache()
         for entry in page.get("Contents", ()):
-            async with (await client.get_object(Bucket=bucket, Key=entry["Key"]))["Body"] as body:
-                found[entry["Key"]] = await body.read()
-        findings = [finding async for finding in client.fsck(bucket)]
-    assert not [finding for finding in findings if finding.severity == "error"]
-    return found
+            async with (await self.client.get_object(Bucket=self.bucket, Key=entry["Key"]))["Body"] as body:
+                prefix, _, name = entry["Key"].partition("/")
+                found["other" if prefix == "q" else "bucket"][name] = await body.read()
+        if not self.command.gone:
+            findings = [finding async for finding in self.client.fsck(self.bucket)]
+            assert not [finding for finding in findings if finding.severity == "error"]
+        return found
+
+    async def check_meanwhile(self) -> None:
+        """Nothing is lost, and nothing is there that was not asked for."""
+        seen = await self.seen()
+        seen["bucket"].pop("too/much", None)
+        for where, contents in seen.items():
+            assert contents.items() <= CONTENTS.items(), where
+        if self.command.after:
+            assert {name for contents in seen.values() for name in contents} == CONTENTS.keys()
+        assert not self.s3.list_multipart_uploads(Bucket=self.bucket).get("Uploads")
+
+    async def check_end(self) -> None:
+        seen = await self.seen()
+        for where, contents in seen.items():
+            assert contents == (CONTENTS if where in self.command.after else {}), where
+        if self.command.line.startswith("rb"):
+            assert self.bucket not in [each["Name"] for each in self.s3.list_buckets()["Buckets"]]
+            return
+        stored = [each["Key"] for each in self.s3.list_objects_v2(Bucket=self.bucket).get("Contents", ())]
+        assert not [key for key in stored if re.fullmatch(self.command.gone, key)]
+        findings = [finding async for finding in self.client.fsck(self.bucket)]
+        errors = {finding.kind for finding in findings if finding.severity == "error"}
+        assert errors == ({"reference-in-trash"} if self.command.gone and not self.command.mends else set())
 
 
-def interrupted(words: list[str], number: int, lines: int) -> int | None:
-    """Run a command until it has printed so many lines, and then send it a signal; its exit code."""
-    with subprocess.Popen([*DG, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        assert process.stdout
-        assert process.stderr
-        for _ in range(lines):
-            if not process.stdout.readline():
-                break
-        process.send_signal(number)
-        process.communicate()
-        return process.returncode
+@asynccontextmanager
+async def place_for(command: Command, endpoint: str, folder: Path) -> AsyncIterator[Place]:
+    s3: Any = Session().create_client("s3", endpoint_url=endpoint, config=Config(proxies={}))
+    with closing(s3):
+        async with (
+            create_client(endpoint_url=endpoint) as client,
+            faulty(endpoint, lambda method, target: None) as found,
+        ):
+            yield Place(*found, s3, client, folder, command)
+
+
+async def interrupted(place: Place, moments: int, seed: str, *, share: float) -> int:
+    """Interrupt a command so often, then run it to its end, and look each time. How often it was under way.
+
+    Each moment is within that share of a whole run.
+    """
+    chance = random.Random(seed)
+    await place.prepare()
+    under_way = 0
+    killed = chance.getrandbits(1)
+    for turn in range(moments):
+        number = signal.SIGKILL if turn % 2 == killed else chance.choice((signal.SIGINT, signal.SIGTERM))
+        # It has happened or not, and nobody heard the answer; or somebody did.
+        fault = chance.choice((Fault.RESET_BEFORE, Fault.STALL, None))
+        code, said = await place.run(number, chance.randint(1, int(place.command.requests * share)), fault)
+        ended = code in (0, *place.command.again)
+        assert ended or code == (-number if number == signal.SIGKILL else 128 + number), said
+        assert b"Traceback" not in said
+        assert ended or number == signal.SIGKILL or said.startswith(b"dg: interrupted"), said
+        under_way += not ended
+        await place.check_meanwhile()
+    code, said = await place.run()
+    assert code in place.command.again, said
+    await place.check_end()
+    return under_way
 
 
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.line)
-def test_after_an_interruption_the_same_command_again_ends_in_the_right_state(
-    command: Command, s3_endpoint: str, s3: S3Client, bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+async def test_after_an_interruption_the_same_command_again_ends_in_the_right_state(
+    command: Command, real_server: Callable[[str], str], tmp_path: Path
 ) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("AWS_ENDPOINT_URL", s3_endpoint)
-    chance = random.Random(command.line)
-    if command.in_bucket:
-        asyncio.run(put(s3_endpoint, bucket, "p/"))
-    elif command.line.startswith("mv -r s3"):
-        asyncio.run(put(s3_endpoint, bucket, "q/"))
-    else:
-        write(tmp_path / "src", CONTENTS)
-        if "--delete" in command.line:
-            s3.put_object(Bucket=bucket, Key="p/too/much", Body=b"")
-    words = command.line.format(bucket=bucket).split()
-    for number in chance.sample([signal.SIGINT, signal.SIGTERM], 2):
-        code = interrupted([*words, "--concurrency", "3"], number, lines=chance.randint(1, 8))
-        assert code in (0, 128 + number)
-        assert not s3.list_multipart_uploads(Bucket=bucket).get("Uploads")
-        assert below(tmp_path / "out").items() <= CONTENTS.items()  # nothing half-written, and no other file
-    again = subprocess.run([*DG, *words], capture_output=True, check=False)
-    assert (again.returncode, again.stderr) == (0, b"")
-    assert below(tmp_path / "src") == (CONTENTS if command.src else {})
-    assert below(tmp_path / "out") == (CONTENTS if command.out else {})
-    expected = {f"p/{name}": content for name, content in CONTENTS.items()} if command.bucket else {}
-    assert asyncio.run(stored(s3_endpoint, bucket)) == expected
+    async with place_for(command, real_server(CONDITIONAL[-1]), tmp_path) as place:
+        await interrupted(place, 2, command.line, share=0.6)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.line)
+async def test_after_many_interruptions_the_same_command_again_ends_in_the_right_state(
+    command: Command, conditional_endpoint: str, tmp_path: Path
+) -> None:
+    under_way = 0
+    async with place_for(command, conditional_endpoint, tmp_path) as place:
+        for share in (0.1, 0.3, 1):
+            shutil.rmtree(tmp_path / "out", ignore_errors=True)
+            under_way += await interrupted(place, 6, f"{command.line} {share}", share=share)
+    assert under_way >= 9
 
 
 class Stuck:

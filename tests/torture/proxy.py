@@ -94,6 +94,8 @@ class Proxy:
     upstream: str
     choose: Choose
     exchanges: list[Exchange] = field(default_factory=list)
+    under_way: int = 0
+    """Calls that have come and are not dealt with; a client that was killed does not wait for them."""
 
     @property
     def faults(self) -> Counter[Fault]:
@@ -113,6 +115,13 @@ class Proxy:
     async def _one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         """One call; whether the connection can go on."""
         request = await _read(reader, writer)
+        self.under_way += 1
+        try:
+            return await self._dealt_with(request, reader, writer)
+        finally:
+            self.under_way -= 1
+
+    async def _dealt_with(self, request: _Message, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         method, target, _ = request.first_line
         fault = self.choose(method, target)
         answer: _Message | None = None
