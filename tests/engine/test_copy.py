@@ -20,7 +20,8 @@ from deltaglider_async.client import DeltaGliderClient
 from deltaglider_async.codec.process import stream_through
 from deltaglider_async.engine import copy as copying
 from deltaglider_async.engine.copy_source import parse_source, unmet
-from deltaglider_async.engine.put import ATTEMPTS, create_reference
+from deltaglider_async.engine.put import ATTEMPTS
+from deltaglider_async.engine.write_delta import create_reference
 from deltaglider_async.errors import (
     CodecUnavailableError,
     DiffDecodeError,

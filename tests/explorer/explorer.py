@@ -21,7 +21,7 @@ from deltaglider_async.codec import Codec
 from deltaglider_async.engine import copy, delete, delete_many, fsck, gc, get, put
 from deltaglider_async.engine.copy_source import CopyRequest
 from deltaglider_async.engine.core import Engine
-from deltaglider_async.engine.encode import PutRequest
+from deltaglider_async.engine.request import PutRequest
 from deltaglider_async.errors import NotFoundError, PreconditionFailedError, ReferenceCreationRaceError, StorageIOError
 from deltaglider_async.settings import Settings
 from deltaglider_async.store.s3 import Store

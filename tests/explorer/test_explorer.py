@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import HealthCheck, Phase, given, seed, settings
 
-from deltaglider_async.engine import delete, get, put, trash
+from deltaglider_async.engine import delete, get, put, trash, write_delta
 from deltaglider_async.store.s3 import Store
 from tests.explorer import starts
 from tests.explorer.codec import MaskingCodec
@@ -123,7 +123,7 @@ class _Repeating(MaskingCodec):
 
 def plain_becomes_delta(patch: pytest.MonkeyPatch) -> None:
     """A put in the delta form removes the plain form that it saw, if it is still that one."""
-    look, write, seen = put.look, put.write_delta, dict[int, Any]()
+    look, write, seen = put.look, write_delta.write_delta, dict[int, Any]()
 
     async def looked(engine: Any, request: Any, *rest: Any) -> Any:
         plain, *others = await look(engine, request, *rest)
@@ -183,7 +183,7 @@ def plain_deleted_first(patch: pytest.MonkeyPatch) -> None:
 
 def reference_not_looked_at_again(patch: pytest.MonkeyPatch) -> None:
     """A put does not look whether its reference is still there."""
-    write = put.write_delta
+    write = write_delta.write_delta
 
     async def written(engine: Any, request: Any, delta: Any, reference: Any, lease: Any) -> Any:
         async def there(*arguments: Any) -> Any:

@@ -9,10 +9,10 @@ from deltaglider_async.client.base import ClientBase, ignore
 from deltaglider_async.client.objects import told
 from deltaglider_async.engine import complete, list_uploads, multipart
 from deltaglider_async.engine.copy_source import CopyRequest, parse_source
-from deltaglider_async.engine.encode import PutRequest
 from deltaglider_async.engine.list_uploads import Asked
 from deltaglider_async.engine.multipart import Upload
 from deltaglider_async.engine.read_ahead import LARGEST_PAGE
+from deltaglider_async.engine.request import PutRequest
 from deltaglider_async.errors import InvalidRequestError
 from deltaglider_async.store.errors import invalid_argument
 from deltaglider_async.streams.source import make_source

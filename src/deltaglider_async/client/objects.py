@@ -9,8 +9,8 @@ from deltaglider_async.client.base import ClientBase, ignore
 from deltaglider_async.engine import attributes, copy, get, put
 from deltaglider_async.engine.copy_source import CopyRequest, parse_source
 from deltaglider_async.engine.core import Response
-from deltaglider_async.engine.encode import PutRequest
 from deltaglider_async.engine.record import recorded
+from deltaglider_async.engine.request import PutRequest, PutResult
 from deltaglider_async.errors import InvalidRequestError
 from deltaglider_async.streams.source import make_source
 from deltaglider_async.types import (
@@ -123,7 +123,7 @@ class Objects(ClientBase):
         max_ratio: float | None,
         use_delta: bool | None,
         progress: Progress,
-    ) -> put.PutResult:
+    ) -> PutResult:
         if max_ratio is not None and not 0 <= max_ratio <= 1:
             raise InvalidRequestError(f"max_ratio is {max_ratio!r}. Accepted: 0.0 to 1.0.")
         self._check_arguments("PutObject", {"Bucket": bucket, "Key": key, "Metadata": metadata, **arguments})
@@ -215,7 +215,7 @@ _STORED_AS = {
 }
 
 
-def told(result: put.PutResult) -> Response:
+def told(result: PutResult) -> Response:
     """The `DeltaGliderInfo` of what was written."""
     return {
         "OriginalSize": result.original_size,

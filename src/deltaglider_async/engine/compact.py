@@ -25,9 +25,10 @@ from dataclasses import replace
 from deltaglider_async.engine import copy_source
 from deltaglider_async.engine.copy_source import CopyRequest, as_put
 from deltaglider_async.engine.core import Engine, Response, encryption_arguments, where
-from deltaglider_async.engine.encode import PutRequest, Refused, compression_of
+from deltaglider_async.engine.encode import compression_of
 from deltaglider_async.engine.get import Found, decoded, find
-from deltaglider_async.engine.put import IN_MEMORY, PutResult, put_delta, why_plain
+from deltaglider_async.engine.put import put_delta, why_plain
+from deltaglider_async.engine.request import IN_MEMORY, PutRequest, PutResult, Refused
 from deltaglider_async.errors import IntegrityMismatchError, SourceChangedError
 from deltaglider_async.format import keys
 from deltaglider_async.format import metadata as meta

@@ -39,10 +39,11 @@ from typing import Any, TypeGuard
 from urllib.parse import quote, urlsplit
 
 from deltaglider_async.engine.core import Engine, Response, access_only
-from deltaglider_async.engine.encode import PutRequest
 from deltaglider_async.engine.get import Found, find
 from deltaglider_async.engine.multipart import Upload, remove_temporary, unread
-from deltaglider_async.engine.put import CONDITIONS, PutResult, delta_beside, put, remove_delta_beside, require
+from deltaglider_async.engine.put import put
+from deltaglider_async.engine.put_plain import delta_beside, remove_delta_beside
+from deltaglider_async.engine.request import CONDITIONS, PutRequest, PutResult, require
 from deltaglider_async.errors import (
     IntegrityMismatchError,
     InvalidRequestError,

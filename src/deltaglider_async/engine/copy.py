@@ -27,18 +27,11 @@ from deltaglider_async.engine.core import (
     serves_encryption,
     where,
 )
-from deltaglider_async.engine.encode import Refused
 from deltaglider_async.engine.get import Found, find
 from deltaglider_async.engine.move import move
-from deltaglider_async.engine.put import (
-    ATTEMPTS,
-    PutResult,
-    delta_beside,
-    look,
-    put,
-    remove_delta_beside,
-    why_plain,
-)
+from deltaglider_async.engine.put import ATTEMPTS, look, put, why_plain
+from deltaglider_async.engine.put_plain import delta_beside, remove_delta_beside
+from deltaglider_async.engine.request import PutResult, Refused
 from deltaglider_async.errors import (
     DeltaGliderError,
     InvalidRequestError,

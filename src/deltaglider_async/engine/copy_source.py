@@ -9,8 +9,8 @@ from datetime import datetime
 from typing import Any
 
 from deltaglider_async.engine.core import Engine, Response, where
-from deltaglider_async.engine.encode import PutRequest
 from deltaglider_async.engine.get import Found, decoded
+from deltaglider_async.engine.request import PutRequest
 from deltaglider_async.errors import PreconditionFailedError
 from deltaglider_async.format import keys
 from deltaglider_async.format import metadata as meta

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import aclosing
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 from deltaglider_async.cache import Lease
 from deltaglider_async.codec import xdelta
-from deltaglider_async.engine.announced import Announced
 from deltaglider_async.engine.core import Engine, where
+from deltaglider_async.engine.request import PutRequest, Refused
 from deltaglider_async.errors import DiffEncodeError
 from deltaglider_async.format import metadata as meta
 from deltaglider_async.format.candidates import MAGIC_LENGTH, compressed_stream
@@ -19,47 +18,6 @@ from deltaglider_async.streams.digest import Digest, digested
 from deltaglider_async.streams.reported import reported
 from deltaglider_async.streams.source import Source
 from deltaglider_async.streams.spool import Spool
-from deltaglider_async.types import Progress
-
-
-@dataclass(frozen=True, slots=True)
-class PutRequest:
-    """One put. `arguments` are boto3's for PutObject except `Bucket`, `Key`, `Body` and `Metadata`."""
-
-    bucket: str
-    key: str
-    source: Source
-    metadata: Mapping[str, str]
-    arguments: Mapping[str, Any]
-    max_ratio: float
-    use_delta: bool | None = None
-    """None: the name decides. False: plain. True: a delta candidate whatever its name."""
-    progress: Progress = field(default=lambda phase, position: None)
-    put_id: str = ""
-    """Kept in the metadata of what is written, so that whoever gave it knows it again."""
-
-    @property
-    def kept_metadata(self) -> dict[str, str]:
-        """The user's metadata, and the id of the put where it has one."""
-        return {**self.metadata, **({meta.PUT_ID: self.put_id} if self.put_id else {})}
-
-    announced: Announced = field(default_factory=lambda: Announced({}, ""))
-    """What `arguments` say of checksums; `put` fills it in."""
-
-    @property
-    def name(self) -> str:
-        """The last component of the key."""
-        return self.key.rpartition("/")[2]
-
-
-@dataclass(frozen=True, slots=True)
-class Refused:
-    """Why there will be no delta. `ratio` is at least what it came to before it was given up."""
-
-    reason: str
-    ratio: float = 0.0
-    absent: bool = False
-    """Whether there was no plain form when it was decided."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,9 @@ from typing import Any
 
 from deltaglider_async.cache import Lease
 from deltaglider_async.engine.core import Engine, Reference, ReferenceGoneError
-from deltaglider_async.engine.encode import PutRequest, compression_of
+from deltaglider_async.engine.encode import compression_of
 from deltaglider_async.engine.put import why_plain
+from deltaglider_async.engine.request import PutRequest
 from deltaglider_async.format import keys
 from deltaglider_async.format.candidates import MAGIC_LENGTH, compressed_stream
 from deltaglider_async.settings import LARGEST_REFERENCE

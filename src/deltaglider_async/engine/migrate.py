@@ -16,7 +16,7 @@ from deltaglider_async.engine.copy import copy
 from deltaglider_async.engine.copy_source import CopyRequest
 from deltaglider_async.engine.core import Engine, access_only, where
 from deltaglider_async.engine.get import find, get
-from deltaglider_async.engine.put import PutResult
+from deltaglider_async.engine.request import PutResult
 from deltaglider_async.errors import IntegrityMismatchError
 from deltaglider_async.streams.body import ObjectBody
 from deltaglider_async.streams.digest import Digest

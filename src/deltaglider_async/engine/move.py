@@ -13,10 +13,11 @@ from deltaglider_async.cache import Lease
 from deltaglider_async.codec import xdelta
 from deltaglider_async.engine.copy_source import CopyRequest, SourceChangedError, pinned, reading
 from deltaglider_async.engine.core import Engine, Reference, ReferenceGoneError
-from deltaglider_async.engine.encode import Delta, PutRequest, Refused
+from deltaglider_async.engine.encode import Delta
 from deltaglider_async.engine.get import Found
-from deltaglider_async.engine.put import PutResult, create_reference, keeps, new_reference_key, write_delta
 from deltaglider_async.engine.references import reference_of
+from deltaglider_async.engine.request import PutRequest, PutResult, Refused, keeps
+from deltaglider_async.engine.write_delta import create_reference, new_reference_key, write_delta
 from deltaglider_async.errors import DiffDecodeError, IntegrityMismatchError, NotFoundError, PreconditionFailedError
 from deltaglider_async.format import keys
 from deltaglider_async.format import metadata as meta

@@ -19,9 +19,9 @@ from typing import Any
 
 from deltaglider_async.engine.copy_source import CopyRequest, SourceChangedError, pinned, reading, unmet
 from deltaglider_async.engine.core import Engine, ObjectReplacedError, Response, access_only, where
-from deltaglider_async.engine.encode import PutRequest
 from deltaglider_async.engine.get import Found, decoded, find
 from deltaglider_async.engine.put import ATTEMPTS, why_plain
+from deltaglider_async.engine.request import PutRequest
 from deltaglider_async.errors import NotFoundError, PreconditionFailedError, StorageIOError
 from deltaglider_async.format import keys, uploads
 from deltaglider_async.format import metadata as meta

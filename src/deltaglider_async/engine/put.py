@@ -18,15 +18,11 @@ module or elsewhere.
 
 from __future__ import annotations
 
-import contextlib
-import logging
 from collections.abc import Mapping
-from contextlib import AsyncExitStack, aclosing
-from dataclasses import dataclass, replace
-from datetime import timedelta
+from contextlib import AsyncExitStack
+from dataclasses import replace
 from typing import Any
 
-from deltaglider_async.cache import Lease
 from deltaglider_async.engine.announced import Announced, uncheckable
 from deltaglider_async.engine.core import (
     PROCESS_MEMORY,
@@ -35,59 +31,36 @@ from deltaglider_async.engine.core import (
     ReferenceGoneError,
     Response,
     access_only,
-    encryption_arguments,
     encryption_of,
-    expiry_of,
     serves_encryption,
     where,
 )
-from deltaglider_async.engine.encode import Delta, PutRequest, Refused, compression_of, encode
+from deltaglider_async.engine.encode import compression_of, encode
 from deltaglider_async.engine.parallel import concurrently
-from deltaglider_async.engine.references import leased
-from deltaglider_async.engine.trash import drop_unused
+from deltaglider_async.engine.put_plain import put_plain
+from deltaglider_async.engine.request import (
+    CONDITIONS,
+    IN_MEMORY,
+    PutRequest,
+    PutResult,
+    Refused,
+    require,
+    unmet,
+)
+from deltaglider_async.engine.write_delta import create_reference, new_reference_key, write_delta
 from deltaglider_async.errors import (
     InvalidRequestError,
-    NotFoundError,
-    PreconditionFailedError,
     ReferenceCreationRaceError,
-    StorageIOError,
 )
 from deltaglider_async.format import keys
 from deltaglider_async.format import metadata as meta
 from deltaglider_async.format.candidates import MAGIC_LENGTH, compressed_stream
 from deltaglider_async.settings import LARGEST_REFERENCE
-from deltaglider_async.store.conditions import Condition
-from deltaglider_async.store.conditions import Operation as Call
-from deltaglider_async.store.errors import service_error
-from deltaglider_async.store.s3 import LARGEST_SINGLE_PUT
-from deltaglider_async.streams import Chunks
-from deltaglider_async.streams.digest import Digest, base64_sha256, digested
-from deltaglider_async.streams.reported import reported
-from deltaglider_async.streams.source import Source, changed, digest_of, replayable, same_again, settle
+from deltaglider_async.streams.source import Source, changed, digest_of, replayable, settle
 from deltaglider_async.streams.spool import Spool
-from deltaglider_async.types import Operation
 
-_log = logging.getLogger(__name__)
-
-#: Sources up to here are read once and kept, instead of being read again where a second pass is needed.
-IN_MEMORY = 8 * 1024 * 1024
 #: How often a put begins again because the reference changed under it.
 ATTEMPTS = 8
-
-
-@dataclass(frozen=True, slots=True)
-class PutResult:
-    """What became of a put. Sizes in bytes, digest in hex (empty for a stream of unknown length)."""
-
-    response: Response
-    operation: Operation
-    original_size: int
-    stored_size: int
-    sha256: str
-    ratio: float = 0.0
-    """Delta size divided by original size, also when the delta was refused; 0.0 where none was tried."""
-    reference_key: str = ""
-    reason: str = ""
 
 
 async def put(engine: Engine, request: PutRequest) -> PutResult:
@@ -108,34 +81,12 @@ async def put(engine: Engine, request: PutRequest) -> PutResult:
     swap = request.arguments.get("IfMatch") is not None
     refused = await _why_no_swap(engine, request) if swap else why_plain(engine, request)
     if refused:
-        return await _put_plain(engine, request, refused)
+        return await put_plain(engine, request, refused)
     async with replayable(source) as source:
         request = replace(request, source=source)
         if not swap and (compression := await compression_of(source)):
-            return await _put_plain(engine, request, Refused(f"it is a {compression} stream"))
+            return await put_plain(engine, request, Refused(f"it is a {compression} stream"))
         return await _put_candidate(engine, request)
-
-
-CONDITIONS: tuple[Condition, ...] = ("IfNoneMatch", "IfMatch")
-
-
-async def require(engine: Engine, request: PutRequest, condition: Condition) -> None:
-    """Raise where the caller's condition would be ignored by the endpoint."""
-    # A body of unknown size may be sent either way.
-    sizes = (0, LARGEST_SINGLE_PUT + 1) if request.source.size is None else (request.source.size,)
-    for size in sizes:
-        if not await keeps(engine, request, size, condition):
-            raise InvalidRequestError(
-                f"cannot put {where(request.bucket, request.key)} with {condition}: this endpoint answers 200 whether "
-                "the condition holds or not. Nothing was stored."
-            )
-
-
-async def keeps(engine: Engine, request: PutRequest, size: int, condition: Condition) -> bool:
-    """Whether the endpoint keeps a condition on the write of `size` bytes."""
-    operation: Call = "CompleteMultipartUpload" if size > LARGEST_SINGLE_PUT else "PutObject"
-    space = keys.deltaspace(request.key)
-    return await engine.conditions.keeps(request.bucket, space, operation, condition, access_only(request.arguments))
 
 
 async def _why_no_swap(engine: Engine, request: PutRequest) -> Refused | None:
@@ -148,7 +99,7 @@ async def _why_no_swap(engine: Engine, request: PutRequest) -> Refused | None:
     if delta is None or not meta.is_delta(delta.get("Metadata", {})):
         return Refused("there is nothing to match")  # S3 says so
     if delta["ETag"].strip('"') != request.arguments["IfMatch"].strip('"'):
-        raise _unmet(request)
+        raise unmet(request)
     if unfit := unfit_for_a_delta(request.arguments):
         raise _cannot_stay(request, unfit)
     return None
@@ -160,11 +111,6 @@ def _cannot_stay(request: PutRequest, reason: str) -> Exception:
         f"cannot put {where(request.bucket, request.key)} with IfMatch: the object there is a delta, and the new one "
         f"cannot be: {reason}. Put it without the condition."
     )
-
-
-def _unmet(request: PutRequest) -> Exception:
-    message = f"cannot put {where(request.bucket, request.key)}: the object there does not meet the condition."
-    return service_error("PreconditionFailed", 412, "PutObject", message)
 
 
 def why_plain(engine: Engine, request: PutRequest) -> Refused | None:
@@ -207,7 +153,7 @@ async def _put_candidate(engine: Engine, request: PutRequest) -> PutResult:
         return result
     if result.absent and request.arguments.get("IfMatch") is not None:
         raise _cannot_stay(request, result.reason)
-    return await _put_plain(engine, request, result)
+    return await put_plain(engine, request, result)
 
 
 async def put_delta(engine: Engine, request: PutRequest, *, beside_plain: bool = False) -> PutResult | Refused:
@@ -318,228 +264,3 @@ async def _put_first(engine: Engine, request: PutRequest, space: str) -> PutResu
                 return result
             stored = lease.size + delta.spool.size
             return replace(result, operation="create_reference", stored_size=stored, ratio=0.0)
-
-
-async def new_reference_key(engine: Engine, request: PutRequest, space: str, lease: Lease) -> str:
-    """The key under which no race can replace a new reference by another one. It may be too long."""
-    if await keeps(engine, request, lease.size, "IfNoneMatch"):
-        return keys.reference_key(space)
-    return keys.addressed_reference_key(space, lease.sha256)
-
-
-async def create_reference(engine: Engine, request: PutRequest, key: str, lease: Lease) -> Reference | None:
-    """Create a reference from a lease; None if there is one already."""
-    # A key that names its content needs no condition, and is used where none is kept.
-    condition = {} if keys.is_addressed(key) else {"IfNoneMatch": "*"}
-    names = ("ServerSideEncryption", "SSEKMSKeyId", "SSEKMSEncryptionContext", "BucketKeyEnabled")
-    arguments = {name: request.arguments[name] for name in names if name in request.arguments}
-    try:
-        response = await engine.store.put(
-            request.bucket,
-            key,
-            lease.chunks(),
-            lease.size,
-            metadata=meta.reference_metadata(request.name, lease.sha256, tool=engine.tool),
-            sha256=lease.sha256,
-            arguments={**arguments, **access_only(request.arguments), **condition},
-        )
-    except PreconditionFailedError:
-        return None
-    return Reference(request.bucket, key, lease.sha256, lease.size, encryption_of(response))
-
-
-async def write_delta(
-    engine: Engine, request: PutRequest, delta: Delta, reference: Reference, lease: Lease | None
-) -> PutResult | Refused:
-    """Write the delta form, then make sure of its reference, which a lease is needed for only if that has gone."""
-    request.progress("sending", delta.size)
-    response = await _send_delta(engine, request, delta, delta.metadata, {})
-    secured = await _secured(engine, request, delta, reference, lease, response)
-    if isinstance(secured, Refused):
-        return secured
-    return PutResult(
-        _of_the_whole(response, request, delta.sha256),
-        "create_delta",
-        delta.size,
-        delta.spool.size,
-        delta.sha256,
-        delta.ratio,
-        secured.key,
-    )
-
-
-def _of_the_whole(response: Response, request: PutRequest, sha256: str) -> Response:
-    """S3's answer to a write, with the original's checksums in place of those of what was sent."""
-    of_the_whole = {
-        "ChecksumSHA256": base64_sha256(sha256),
-        **request.announced.values,
-        "ChecksumType": "FULL_OBJECT",
-    }
-    return {name: value for name, value in response.items() if not name.startswith("Checksum")} | of_the_whole
-
-
-async def _secured(
-    engine: Engine, request: PutRequest, delta: Delta, reference: Reference, lease: Lease | None, written: Response
-) -> Reference | Refused:
-    """The reference of a delta that has been written, now certainly there.
-
-    The delta is not made again, whatever is found: the object may have been deleted or put by others since it was
-    written, and would come back for a second time.
-    """
-    access, stored_key = access_only(request.arguments), keys.delta_key(request.key)
-    while True:
-        now, exists = await engine.reference(request.bucket, reference.key, access)
-        if now is not None and now.sha256 == reference.sha256:
-            if not _goes_first(now, written):
-                return now
-            if (renewed := await _renew(engine, now, access)) is None:
-                continue  # it went meanwhile
-            if not _goes_first(renewed, written):
-                return renewed
-            return Refused("a lifecycle rule would take the deltaspace's reference first")
-        if lease is None:
-            # A moved delta's. Whoever dropped it has left it in the trash.
-            metadata = meta.DeltaMetadata.parse(delta.metadata, stored_key, request.bucket)
-            try:
-                async with leased(engine, request.bucket, stored_key, metadata, written["ETag"], access) as found:
-                    return await _secured(engine, request, delta, reference, found, written)
-            except StorageIOError:
-                return reference  # another put or delete has come after this one
-        if exists:
-            return await _keep_addressed(engine, request, delta, reference, lease, written)
-        if (created := await create_reference(engine, request, reference.key, lease)) is not None:
-            return created
-
-
-async def _send_delta(
-    engine: Engine, request: PutRequest, delta: Delta, metadata: Mapping[str, str], condition: Mapping[str, str]
-) -> Response:
-    # A checksum that was given is the original's; `ChecksumAlgorithm` guards the delta on its way.
-    arguments = {
-        name: value
-        for name, value in request.arguments.items()
-        if name == "ChecksumAlgorithm" or not name.startswith(("Checksum", "ContentMD5"))
-    }
-    return await engine.store.put(
-        request.bucket,
-        keys.delta_key(request.key),
-        delta.spool.chunks(),
-        delta.spool.size,
-        metadata=metadata,
-        arguments={**arguments, **condition},
-    )
-
-
-async def _keep_addressed(
-    engine: Engine, request: PutRequest, delta: Delta, reference: Reference, lease: Lease, written: Response
-) -> Reference:
-    """The reference of a delta that has been written, kept under its digest because another has taken its place."""
-    key = keys.addressed_reference_key(keys.reference_space(reference.key), reference.sha256)
-    if not keys.fits(key):
-        return reference  # the trash has it, too
-    await create_reference(engine, request, key, lease)
-    if await keeps(engine, request, delta.spool.size, "IfMatch"):
-        # So that the original finds it; the same bytes, and only if the object is still this one.
-        metadata = {**delta.metadata, "dg-ref-key": meta.ascii_only(key)}
-        own = {"IfMatch": written["ETag"]}
-        with contextlib.suppress(PreconditionFailedError, NotFoundError):
-            await _send_delta(engine, request, delta, metadata, own)
-    return replace(reference, key=key)
-
-
-def _goes_first(reference: Reference, delta: Mapping[str, Any]) -> bool:
-    """Whether lifecycle rules take a reference a day or more before a delta that needs it."""
-    expires = expiry_of(delta)
-    return reference.expires is not None and (expires is None or expires - reference.expires >= timedelta(days=1))
-
-
-async def _renew(engine: Engine, reference: Reference, access: Mapping[str, Any]) -> Reference | None:
-    """Make a reference as young as the delta that was just written: a copy onto itself. None if it has gone."""
-    bucket, key = reference.bucket, reference.key
-    head = await engine.store.head(bucket, key, access)
-    if head is None:
-        return None
-    kept: Response = {name: head[name] for name in ("Metadata", "ContentType", "StorageClass") if name in head}
-    pinned = {"CopySourceIfMatch": head["ETag"], "MetadataDirective": "REPLACE"}
-    try:
-        await engine.store.copy(
-            bucket, key, {"Bucket": bucket, "Key": key}, {**access, **kept, **encryption_arguments(head), **pinned}
-        )
-    except (PreconditionFailedError, NotFoundError):
-        return None
-    except StorageIOError as error:
-        _log.warning("cannot renew %s, which a lifecycle rule takes soon: %s", where(bucket, key), error)
-        return reference
-    return (await engine.reference(bucket, key, access))[0]
-
-
-async def _put_plain(engine: Engine, request: PutRequest, refused: Refused) -> PutResult:
-    """Plain form. An older delta form is removed afterwards, if it is still the one that was seen before."""
-    bucket, key, source, access = request.bucket, request.key, request.source, access_only(request.arguments)
-    delta = await delta_beside(engine, bucket, key, access)
-    if delta is not None and request.arguments.get("IfNoneMatch"):
-        raise _unmet(request)
-    size = source.size
-    given = set(uncheckable(request.arguments)) & request.announced.given.keys()
-    if (size is None or size > LARGEST_SINGLE_PUT) and (unchecked := sorted(given)):
-        raise InvalidRequestError(
-            f"cannot put {where(bucket, key)}: {unchecked[0]} cannot be checked for a body that is sent in parts. "
-            "Give ChecksumSHA256."
-        )
-    metadata = request.kept_metadata
-    if source.rereadable and source.sha256 is None:
-        digest = await digest_of(source)
-        sha256, size = await digest.hexdigest(), digest.size
-        chunks = same_again(source, sha256, size)
-    else:
-        sha256, chunks = source.sha256 or "", source.open()
-    if sha256:
-        assert size is not None
-        request.announced.check_sha256(sha256)
-        ours = meta.plain_metadata(request.name, sha256, size, tool=engine.tool)
-        # Ours are a convenience here; a user's metadata that fills the 2 KB goes first.
-        metadata = ours | metadata if meta.fits(ours | metadata) else metadata
-    sent = Digest()
-    response = await engine.store.put(
-        bucket,
-        key,
-        reported(chunks if sha256 else _as_announced(request, chunks, sent), request.progress, "sending"),
-        size,
-        metadata=metadata,
-        sha256=sha256 or None,
-        arguments=request.arguments,
-    )
-    await remove_delta_beside(engine, bucket, key, delta, access)
-    if not sha256:
-        size, sha256 = sent.size, await sent.hexdigest()
-    assert size is not None
-    response = _of_the_whole(response, request, sha256)
-    return PutResult(response, "upload_direct", size, size, sha256, refused.ratio, reason=refused.reason)
-
-
-async def delta_beside(engine: Engine, bucket: str, key: str, access: Response) -> Response | None:
-    """The delta form of a key, before its plain form is written: the one that may be removed afterwards."""
-    delta_key = keys.delta_key(key)
-    delta = await engine.store.head(bucket, delta_key, access) if keys.fits(delta_key) else None
-    if delta is not None and not meta.is_delta(delta.get("Metadata", {})):
-        return None  # somebody else's object under a reserved name
-    return delta
-
-
-async def remove_delta_beside(engine: Engine, bucket: str, key: str, delta: Response | None, access: Response) -> None:
-    """Remove what `delta_beside` found, if it is still the same; where that cannot be told it stays, hidden."""
-    space = keys.deltaspace(key)
-    if (
-        delta is not None
-        and await engine.conditions.keeps(bucket, space, "DeleteObject", "IfMatch", access)
-        and await engine.store.delete_if_unchanged(bucket, keys.delta_key(key), delta["ETag"], access)
-    ):
-        await drop_unused(engine, bucket, space, access)
-
-
-async def _as_announced(request: PutRequest, chunks: Chunks, sent: Digest) -> Chunks:
-    """The same chunks through a digest; raises at their end, before the upload is completed, for a wrong checksum."""
-    async with aclosing(digested(chunks, sent)) as counted:
-        async for chunk in counted:
-            yield chunk
-    request.announced.check_sha256(await sent.hexdigest())
