@@ -12,7 +12,7 @@ _SECONDARY, _CODE_TABLE, _APPLICATION = 0x01, 0x02, 0x04
 #: Application headers hold two file names; nothing honest is longer.
 LONGEST_HEADER = 8192
 #: Bytes of a number; xdelta3 takes no more for 64 bits.
-_LONGEST_NUMBER = 10
+LONGEST_NUMBER = 10
 
 
 #: The outside programs that xdelta3 knows, by the letter that asks for them.
@@ -56,6 +56,17 @@ def read_header(head: bytes) -> Header | None:
     return None if place is None else Header(head[place[1] : place[2]])
 
 
+def beginning(head: bytes) -> tuple[int, int | None]:
+    """Bytes of the header, to whose end `head` must reach, and the number of its secondary compressor, if it has one.
+
+    Raises `DiffDecodeError` as `read_header` does.
+    """
+    place = _application(head)
+    if place is None:
+        raise DiffDecodeError(f"the delta ends after {len(head)} bytes, within its header")
+    return place[2], head[5] if head[4] & _SECONDARY else None
+
+
 def with_application(head: bytes, application: bytes) -> bytes:
     """The start of a delta, which must reach to the end of its header, with another application header.
 
@@ -86,7 +97,7 @@ def _application(head: bytes) -> tuple[int, int, int] | None:
         return (position, position, position) if len(head) >= position else None
     length, digits = 0, position
     while True:
-        if position - digits >= _LONGEST_NUMBER:
+        if position - digits >= LONGEST_NUMBER:
             raise DiffDecodeError("the length of the delta's application header has no end")
         if position >= len(head):
             return None

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import aclosing
 
 from deltaglider_async.codec import Reference
 from deltaglider_async.codec.process import Limits, ProcessFailedError, stream_through
-from deltaglider_async.codec.vcdiff import LONGEST_HEADER, Header, read_header, with_application
+from deltaglider_async.codec.vcdiff import LONGEST_HEADER, Header, beginning, read_header, with_application
+from deltaglider_async.codec.windows import Selection, UnknownWindowsError
 from deltaglider_async.errors import DiffDecodeError, DiffEncodeError
 from deltaglider_async.streams import CHUNK, Chunks
+from deltaglider_async.streams.chunks import spans
 
 #: Above this size of the reference, in bytes, level 1: twice as fast there, where indexing the reference is most of
 #: the work, for deltas about 2 % larger (docs/architecture.md, Talking to xdelta3).
@@ -79,6 +81,26 @@ async def decode(reference: Reference, delta: Chunks, size: int, *, program: str
                     yield chunk
         except ProcessFailedError as error:
             raise DiffDecodeError(f"xdelta3 could not decode the delta: {error}") from error
+
+
+async def part(delta: Callable[[], Chunks], size: int, start: int, stop: int) -> tuple[Chunks, int]:
+    """Of a delta of `size` bytes what bytes `start` to `stop` (exclusive) need, and how many bytes before `start` are
+    not among those that it decodes to. `delta` gives it from its start each time. Raises `DiffDecodeError`.
+    """
+    async with aclosing(delta()) as chunks:
+        head, header = await read_head(chunks)
+        if header.programs:
+            return delta(), 0  # what windows make is not the body but what is recompressed to it
+        length, secondary = beginning(head)
+        selection = Selection(length, secondary, size, start, stop)
+        try:
+            async with aclosing(resume(head, chunks)) as whole:
+                async for chunk in whole:
+                    selection.feed(chunk)
+            selection.finish()
+        except UnknownWindowsError:
+            return delta(), 0
+    return spans(delta(), selection.spans), selection.left_out
 
 
 async def renewed(delta: Chunks) -> Chunks:

@@ -155,12 +155,10 @@ async def get(
                 chunks = verified(chunks, size=found.size, sha256=found.sha256, name=name)
             chunks = reported(chunks, progress, "receiving")
         else:
-            chunks = decoded(engine, found, name, arguments, progress)
-            if asked in (None, (0, found.size)):
+            partial = asked if asked != (0, found.size) else None
+            chunks = decoded(engine, found, name, arguments, progress, partial)
+            if partial is None:
                 chunks = verified(chunks, size=found.size, sha256=found.sha256, name=name)
-            else:
-                assert asked is not None
-                chunks = window(chunks, *asked, name)
     except BaseException:
         discard(found.response)
         raise
@@ -177,8 +175,15 @@ def _is_part(found: Found, arguments: Mapping[str, Any]) -> bool:
     return "ContentRange" in found.response or arguments.get("PartNumber") is not None
 
 
-async def decoded(engine: Engine, found: Found, name: str, arguments: Mapping[str, Any], progress: Progress) -> Chunks:
-    """The original's bytes of a delta, not yet verified as a whole."""
+async def decoded(
+    engine: Engine,
+    found: Found,
+    name: str,
+    arguments: Mapping[str, Any],
+    progress: Progress,
+    asked: tuple[int, int] | None = None,
+) -> Chunks:
+    """The original's bytes of a delta, not yet verified as a whole, or `asked`: first and last-plus-one byte."""
     delta = found.delta
     assert delta is not None
     if delta.codec:
@@ -200,7 +205,12 @@ async def decoded(engine: Engine, found: Found, name: str, arguments: Mapping[st
         async with leased(engine, found.bucket, found.stored_key, delta, etag, arguments, progress) as lease:
             position = 0
             try:
-                chunks = engine.codec.decode(lease, stored.chunks(), delta.file_size, program=engine.settings.xdelta3)
+                needed, left_out = stored.chunks(), 0
+                if asked is not None:
+                    needed, left_out = await xdelta.part(stored.chunks, delta.file_size, *asked)
+                chunks = engine.codec.decode(lease, needed, delta.file_size, program=engine.settings.xdelta3)
+                if asked is not None:
+                    chunks = window(chunks, asked[0] - left_out, asked[1] - left_out, name)
                 async with aclosing(chunks):
                     async for chunk in chunks:
                         position += len(chunk)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextlib import aclosing
 
 from deltaglider_async.errors import IntegrityMismatchError
@@ -43,3 +44,22 @@ async def window(chunks: Chunks, start: int, stop: int, name: str = "the stream"
                 return
     if position < stop:
         raise IntegrityMismatchError(f"{name}: it ends after {position:,} bytes, within the range that was asked for.")
+
+
+async def spans(chunks: Chunks, places: Iterable[tuple[int, int]]) -> Chunks:
+    """What lies at some places (first and last-plus-one byte, in order, apart) of a stream, read no further."""
+    left = iter(places)
+    start, stop = next(left, (0, 0))
+    position = 0
+    async with aclosing(chunks):
+        async for chunk in chunks:
+            end = position + len(chunk)
+            while start < end:
+                if piece := chunk[max(0, start - position) : stop - position]:
+                    yield piece
+                if stop > end:
+                    break
+                start, stop = next(left, (0, 0))
+                if not stop:
+                    return
+            position = end
