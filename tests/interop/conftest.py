@@ -5,25 +5,19 @@ It is installed once, into a folder of the repository; later runs find it there.
 
 from __future__ import annotations
 
-import shutil
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-REQUIREMENT = "deltaglider==6.2.0"
-FOLDER = Path(__file__).parents[2] / ".venv-original"
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="session")
 def program() -> Path:
     """The original's command, installed where that has not been done before."""
-    stamp, done = FOLDER / "installed", f"{REQUIREMENT}\n{sys.version}\n"
-    if not stamp.exists() or stamp.read_text() != done:
-        if FOLDER.exists():
-            shutil.rmtree(FOLDER)
-        subprocess.run([sys.executable, "-m", "venv", FOLDER], check=True)
-        subprocess.run([FOLDER / "bin" / "python", "-m", "pip", "install", "--quiet", REQUIREMENT], check=True)
-        stamp.write_text(done)
-    return FOLDER / "bin" / "deltaglider"
+    environment = os.environ | {"PYTHON": sys.executable}
+    subprocess.run([ROOT / "tools" / "bootstrap.sh", "original"], check=True, env=environment)
+    return ROOT / ".venv-original" / "bin" / "deltaglider"
