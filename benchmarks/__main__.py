@@ -46,6 +46,8 @@ def main() -> None:
         target = RESULTS if not options.quick and not options.only else FOLDER / "results.json"
         target.write_text(json.dumps(results, indent=1) + "\n")
         print(tables(results))
+        if results["failed"]:
+            raise SystemExit(f"given up: {', '.join(results['failed'])}")
         if target != RESULTS:
             return
     PAGE.write_text(page_of_results())
@@ -61,21 +63,27 @@ def measured(workloads: list[str], *, quick: bool) -> dict[str, Any]:
     FOLDER.mkdir(exist_ok=True)
     with minio(FOLDER) as server, tempfile.TemporaryDirectory(dir=FOLDER, prefix="work-") as work:
         bench = Bench(server, Files(FOLDER / "files", quick), Path(work), quick=quick)
-        try:
-            for name in workloads:
-                WORKLOADS[name](bench)
-        except (CommandError, WrongBytesError) as error:
-            raise SystemExit(str(error)) from None
-        bench.say("done")
-        return {
+        results: dict[str, Any] = {
             "made": datetime.now(UTC).isoformat(timespec="minutes"),
             "command": "make bench-quick" if quick else "make bench",
             "machine": machine(),
             "versions": versions(),
-            "minutes": round(bench.elapsed / 60, 1),
-            "relay": server.relays_cpu(),
-            **bench.results(),
+            "failed": [],
         }
+        for name in workloads:
+            try:
+                WORKLOADS[name](bench)
+            except (CommandError, WrongBytesError) as error:
+                bench.say(f"{name} is given up: {error}")
+                results["failed"].append(name)
+            results["minutes"] = round(bench.elapsed / 60, 1)
+            results |= bench.results()
+            (FOLDER / "results.json").write_text(json.dumps(results, indent=1) + "\n")
+        results["lines"] = {
+            line.name: bench.check(line) | {"CPU of the relay": cpu} for line, cpu in server.relays().items()
+        }
+        bench.say("done")
+        return results
 
 
 def machine() -> dict[str, Any]:

@@ -9,7 +9,7 @@ import shutil
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -76,11 +76,15 @@ class Bench:
             "AWS_EC2_METADATA_DISABLED": "true",
             "DG_SUPPRESS_DEPRECATION": "1",
         }
+        self.s3 = self._client(server.url)
+
+    def _client(self, url: str) -> S3Client:
         config = Config(s3={"addressing_style": "path"}, retries={"total_max_attempts": 1})
-        self.s3: S3Client = Session().create_client(  # type: ignore[assignment]
-            "s3", region_name="us-east-1", endpoint_url=server.url, config=config,
+        client: S3Client = Session().create_client(  # type: ignore[assignment]
+            "s3", region_name="us-east-1", endpoint_url=url, config=config,
             aws_access_key_id=ACCESS_KEY, aws_secret_access_key=SECRET_KEY,
         )  # fmt: skip
+        return client
 
     def rounds(self, full: int) -> range:
         return range(1 if self.quick else full)
@@ -110,6 +114,25 @@ class Bench:
         row = self.row(workload, line, contender)
         row.add(taken, self.server.counts().since(before))
         return row, taken
+
+    def check(self, line: Line) -> dict[str, float]:
+        """What a line really gives: seconds of a HEAD on an open connection, and Mbit/s of one object up and down."""
+        with closing(self._client(self.server.through(line))) as s3, self.bucket() as bucket:
+            waits = []
+            for _ in range(12):
+                begun = time.perf_counter()
+                s3.head_bucket(Bucket=bucket)
+                waits.append(time.perf_counter() - begun)
+            found = {"round trip": round(min(waits), 4)}
+            if line.rate:
+                data = bytes(int(line.rate / 8))  # a second's worth
+                begun = time.perf_counter()
+                s3.put_object(Bucket=bucket, Key="data", Body=data)
+                found["up"] = round(len(data) * 8e-6 / (time.perf_counter() - begun), 1)
+                begun = time.perf_counter()
+                s3.get_object(Bucket=bucket, Key="data")["Body"].read()
+                found["down"] = round(len(data) * 8e-6 / (time.perf_counter() - begun), 1)
+        return found
 
     def call(self, program: str, *arguments: object, line: Line = LOCAL) -> dict[str, Any]:
         """Run one of benchmarks/calls.py and have its answer, with no measure of memory."""

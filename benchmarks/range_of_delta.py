@@ -1,6 +1,6 @@
 """One MiB in the middle of a delta: seconds, and CPU seconds of xdelta3 and of Python, by the place in the file.
 
-    python benchmarks/range_of_delta.py s3://BUCKET/KEY [--rounds N]
+python benchmarks/range_of_delta.py s3://BUCKET/KEY [--rounds N]
 """
 
 from __future__ import annotations
@@ -42,7 +42,9 @@ async def main() -> None:
                     assert len(await body.read()) == MIB
                 after = time.perf_counter(), cpu(resource.RUSAGE_CHILDREN), cpu(resource.RUSAGE_SELF)
                 found.append([last - first for first, last in zip(before, after, strict=True)])
-            print(f"{share:7} % " + " ".join(f"{statistics.median(values):8.3f}" for values in zip(*found, strict=True)))
+            print(
+                f"{share:7} % " + " ".join(f"{statistics.median(values):8.3f}" for values in zip(*found, strict=True))
+            )
 
 
 asyncio.run(main())

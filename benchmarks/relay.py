@@ -4,8 +4,8 @@
 
 Prints the port of 127.0.0.1 at which it listens, and ends when its standard input does. All connections share the rate,
 as on one line. The kernel's own means (netem) would cost less and need root, network namespaces and a module that many
-machines lack; the price of doing without is about a tenth of a core at 1 Gbit/s. A connection's handshake is one more
-round trip before its first bytes. TCP's slow start is not imitated.
+machines lack. The price of doing without is CPU time, which docs/benchmarks.md tells. A connection's handshake is one
+more round trip before its first bytes. TCP's slow start is not imitated.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Direction:
         self._free = 0.0
         # About a millisecond's worth: what is delivered at once arrives late by as much.
         self.piece = min(1 << 18, max(1 << 12, int(rate / 1000))) if rate else 1 << 18
-        self.window = max(1 << 18, int(4 * rate * delay))
+        self.window = max(1 << 20, int(4 * rate * delay))
 
     def due(self, size: int) -> float:
         """When the last of so many bytes, sent now, arrives."""

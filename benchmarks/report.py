@@ -32,7 +32,7 @@ TITLES = {
     "get-many": "64 of them at once, through one client",
     "first-cold": "First bytes of a get of 500 MB, new client",
     "first-warm": "First bytes of a get of 500 MB, second get of the client",
-    "first-range": "1 MB in the middle of 500 MB",
+    "first-range": "1 MB in the middle of 500 MB, the reference at hand",
     "version": "`--version`",
     "list": "Listing of ten objects",
 }
@@ -237,5 +237,11 @@ def machine_table(results: dict[str, Any]) -> Iterator[str]:
     yield f"| machine | {machine['processor']}, {machine['cores']} cores, {machine['memory'] / 2**30:.0f} GiB |"
     yield f"| system | {machine['system']} |"
     yield from (f"| {name} | {version} |" for name, version in results["versions"].items())
-    used = ", ".join(f"{line}: {seconds:.0f} s" for line, seconds in results["relay"].items())
-    yield f"| CPU time of the relay, all rounds | {used} |"
+    for name in results["failed"]:
+        yield f"| given up | {name} |"
+    yield from ("", "| line | a HEAD takes | up | down | CPU time of the relay, all rounds |")
+    yield "| --- | ---: | ---: | ---: | ---: |"
+    for line, found in results["lines"].items():
+        up, down = (f"{found[way]:,.0f} Mbit/s" if way in found else "" for way in ("up", "down"))
+        wait, cpu = f"{found['round trip'] * 1000:.1f} ms", f"{found['CPU of the relay']:.0f} s"
+        yield f"| {line} | {wait} | {up} | {down} | {cpu} |"

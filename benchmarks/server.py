@@ -60,28 +60,25 @@ class Server:
     def __init__(self, url: str, metrics: str, stack: ExitStack) -> None:
         self.url, self.metrics = url, metrics
         self._stack = stack
-        self._lines = {LOCAL.name: url}
-        self._relays: dict[str, subprocess.Popen[str]] = {}
+        self._lines = {LOCAL: url}
+        self._relays: dict[Line, subprocess.Popen[str]] = {}
 
     def through(self, line: Line) -> str:
         """The URL at the client's end of a line."""
-        if line.name not in self._lines:
+        if line not in self._lines:
             command = [sys.executable, "-m", "benchmarks.relay", "--to", self.url.rpartition(":")[2]]
             command += ["--rate", str(line.rate), "--round-trip", str(line.round_trip)]
             process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
             self._stack.callback(_end, process)
             assert process.stdout is not None
-            self._relays[line.name] = process
-            self._lines[line.name] = f"http://127.0.0.1:{int(process.stdout.readline())}"
-        return self._lines[line.name]
+            self._relays[line] = process
+            self._lines[line] = f"http://127.0.0.1:{int(process.stdout.readline())}"
+        return self._lines[line]
 
-    def relays_cpu(self) -> dict[str, float]:
-        """Seconds of CPU time that each line has taken."""
-        found = {}
-        for name, process in self._relays.items():
-            used = psutil.Process(process.pid).cpu_times()
-            found[name] = round(used.user + used.system, 2)
-        return found
+    def relays(self) -> dict[Line, float]:
+        """Lines in use, and the seconds of CPU time that each has taken."""
+        used = {line: psutil.Process(process.pid).cpu_times() for line, process in self._relays.items()}
+        return {line: round(times.user + times.system, 2) for line, times in used.items()}
 
     def counts(self) -> Counts:
         return counts_of(self.metrics) if self.metrics else Counts()
