@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import AbstractContextManager, aclosing, nullcontext
+from contextlib import AbstractContextManager, aclosing
 from typing import TYPE_CHECKING
 
 import anyio
@@ -78,7 +78,7 @@ async def transfer(
 
 
 def _paced(bytes_per_second: float | None) -> AbstractContextManager[None]:
-    return limited(StoreLimits(pace=Pace(bytes_per_second))) if bytes_per_second else nullcontext()
+    return limited(StoreLimits(pace=Pace(bytes_per_second) if bytes_per_second else None, to_the_end=True))
 
 
 class _Transfer:

@@ -256,12 +256,12 @@ def _path(filename: Any) -> Path:
 def _limited(config: Any) -> AbstractContextManager[None]:
     """What counts here of boto3's `TransferConfig`, or of that of s3transfer."""
     if config is None:
-        return limited(Limits())
+        return limited(Limits(to_the_end=True))
     if not hasattr(config, "max_request_concurrency"):
         raise InvalidRequestError(f"Config is {type(config).__name__}. Accepted: boto3.s3.transfer.TransferConfig.")
     requests = config.max_request_concurrency if getattr(config, "use_threads", True) else 1
     pace = Pace(config.max_bandwidth) if config.max_bandwidth else None
-    return limited(Limits(requests, pace))
+    return limited(Limits(requests, pace, to_the_end=True))
 
 
 def _service(client: Any) -> str:

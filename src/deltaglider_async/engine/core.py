@@ -20,9 +20,10 @@ from deltaglider_async.format import keys
 from deltaglider_async.format.candidates import DeltaPolicy
 from deltaglider_async.format.metadata import TOOL, recorded_sha256
 from deltaglider_async.settings import MIB, Settings
-from deltaglider_async.store.body import Request, body_chunks
+from deltaglider_async.store.body import Request
 from deltaglider_async.store.conditions import Conditions
 from deltaglider_async.store.s3 import Store
+from deltaglider_async.store.side_by_side import whole_body
 from deltaglider_async.streams import Chunks
 from deltaglider_async.streams.budget import ByteBudget
 
@@ -148,8 +149,9 @@ class Engine:
             if (recorded_sha256(response.get("Metadata", {}), bare=True) or reference.sha256) != reference.sha256:
                 response["Body"].close()
                 raise ReferenceGoneError(f"the reference {name} is another one now. Put it back from a backup.")
-            async for chunk in body_chunks(self.store, response, request):
-                yield chunk
+            async with aclosing(whole_body(self.store, response, request, digest=True)) as chunks:
+                async for chunk in chunks:
+                    yield chunk
 
         try:
             async with self.cache.lease(reference.sha256, reference.size, fetch) as lease:

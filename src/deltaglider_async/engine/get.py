@@ -25,6 +25,7 @@ from deltaglider_async.errors import (
 from deltaglider_async.format import keys
 from deltaglider_async.format import metadata as meta
 from deltaglider_async.store.body import Request, body_chunks
+from deltaglider_async.store.side_by_side import whole_body
 from deltaglider_async.streams import Chunks
 from deltaglider_async.streams.body import ObjectBody, verified
 from deltaglider_async.streams.chunks import window
@@ -150,8 +151,11 @@ async def get(
         asked = extent(arguments, found.size, name, "GetObject") if found.delta else None
         response = dressed(found, arguments, asked)
         if found.delta is None:
-            chunks = body_chunks(engine.store, found.response, Request(bucket, key, arguments, name))
-            if not _is_part(found, arguments):
+            request = Request(bucket, key, arguments, name)
+            if _is_part(found, arguments):
+                chunks = body_chunks(engine.store, found.response, request)
+            else:
+                chunks = whole_body(engine.store, found.response, request, digest=found.sha256 is not None)
                 chunks = verified(chunks, size=found.size, sha256=found.sha256, name=name)
             chunks = reported(chunks, progress, "receiving")
         else:
@@ -196,7 +200,7 @@ async def decoded(
         # Whole, first: whoever waits for a reference must not hold a connection of the pool that serves it.
         request = Request(found.bucket, found.stored_key, arguments, name)
         try:
-            async with aclosing(body_chunks(engine.store, found.response, request)) as received:
+            async with aclosing(whole_body(engine.store, found.response, request, digest=True)) as received:
                 async for chunk in await _plausible(found, delta, name, received):
                     await stored.write(chunk)
         finally:

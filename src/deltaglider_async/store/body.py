@@ -48,7 +48,7 @@ async def body_chunks(store: Store, response: Response, request: Request) -> Chu
 
     Raises `StorageIOError` where it breaks off and cannot be resumed, also because the object is another one now.
     """
-    position, end = _extent(response)
+    position, end = extent(response)
     etag, pauses = response.get("ETag"), _pauses()
     body, skip, pace = response["Body"], 0, limits().pace
     try:
@@ -83,28 +83,33 @@ async def body_chunks(store: Store, response: Response, request: Request) -> Chu
 
 async def _resumed(store: Store, request: Request, etag: str, position: int, end: int) -> tuple[Any, int]:
     """The rest of a body, and how many bytes of it are known already."""
-    arguments = {name: value for name, value in request.arguments.items() if name not in _DECIDED}
-    arguments |= {"IfMatch": etag, "Range": f"bytes={position}-{end}"}
+    arguments = pinned(request.arguments, etag, position, end)
     try:
         response = await store.get_existing(request.bucket, request.key, arguments)
     except (PreconditionFailedError, NotFoundError) as error:
-        raise _replaced(request) from error
-    start, _ = _extent(response)
+        raise replaced(request.name) from error
+    start, _ = extent(response)
     # Some services ignore conditions, and some ignore ranges.
     if response.get("ETag") != etag or start > position:
         response["Body"].close()
-        raise _replaced(request)
+        raise replaced(request.name)
     return response["Body"], position - start
 
 
-def _replaced(request: Request) -> StorageIOError:
+def pinned(arguments: Arguments, etag: str, position: int, last: int) -> Response:
+    """The arguments for bytes `position` to `last` (inclusive) of the object that a GetObject answered with."""
+    kept = {name: value for name, value in arguments.items() if name not in _DECIDED}
+    return {**kept, "IfMatch": etag, "Range": f"bytes={position}-{last}"}
+
+
+def replaced(name: str) -> StorageIOError:
+    """What is raised where the rest of a body is of another object."""
     return StorageIOError(
-        f"cannot read {request.name} to its end: the connection broke off, and the object was replaced or deleted "
-        "while it was being read. Get it again."
+        f"cannot read {name} to its end: the object was replaced or deleted while it was being read. Get it again."
     )
 
 
-def _extent(response: Mapping[str, Any]) -> tuple[int, int]:
+def extent(response: Mapping[str, Any]) -> tuple[int, int]:
     """First and last byte of an answer, counted in the whole object."""
     if match := _CONTENT_RANGE.match(response.get("ContentRange") or ""):
         return int(match[1]), int(match[2])

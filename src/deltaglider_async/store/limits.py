@@ -32,10 +32,14 @@ class Pace:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """`requests`: parts of one object under way at once. The store has a limit of its own, which stays."""
+    """`requests`: parts of one object under way at once. The store has a limit of its own, which stays.
+
+    `to_the_end`: what is read is read to its end, and at once, so that it may come over several connections.
+    """
 
     requests: int = sys.maxsize
     pace: Pace | None = None
+    to_the_end: bool = False
 
 
 _LIMITS: ContextVar[Limits] = ContextVar("limits", default=Limits())  # noqa: B039, it is frozen

@@ -30,6 +30,7 @@ from deltaglider_async.format import metadata as meta
 from deltaglider_async.store.errors import code_of, is_missing_key, translated
 from deltaglider_async.store.limits import limits, paced
 from deltaglider_async.streams import CHUNK, Chunks
+from deltaglider_async.streams.budget import ByteBudget
 from deltaglider_async.streams.chunks import rechunk
 from deltaglider_async.streams.digest import base64_sha256
 from deltaglider_async.streams.threads import to_its_end
@@ -48,6 +49,8 @@ _MOST_PARTS = 10_000
 _PARTS_AT_ONCE = 3
 #: Parts that the service copies at once; they take no memory here.
 _COPIES_AT_ONCE = 8
+#: Parts of one body that are read ahead side by side, and held in memory; bytes of each (`store/side_by_side.py`).
+PARTS_AHEAD, PART_AHEAD = 4, 8 * CHUNK
 _ABORT_SECONDS = 15
 #: How often a GetObject is sent again of whose error answer only a part came.
 _TORN_ANSWERS = 4
@@ -77,6 +80,7 @@ class Store:
 
     def __init__(self, s3: Any) -> None:
         self.s3 = s3
+        self.ahead = ByteBudget(PARTS_AHEAD * PART_AHEAD)
         self._accepted: dict[str, frozenset[str]] = {}
 
     def accepted(self, operation: str, arguments: Arguments) -> Response:

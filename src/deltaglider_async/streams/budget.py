@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 
 import anyio
 
@@ -19,7 +19,7 @@ class ByteBudget:
     def __init__(self, total: int) -> None:
         self.total = total
         self.free = total
-        # The only mutable state besides `free`; both change in `take` and `_admit` only.
+        # The only mutable state besides `free`; both change in `take`, `if_free` and `_admit` only.
         self._waiting: deque[tuple[int, anyio.Event]] = deque()
 
     @asynccontextmanager
@@ -44,6 +44,17 @@ class ByteBudget:
             yield
         finally:
             self.free += size
+            self._admit()
+
+    @contextmanager
+    def if_free(self, size: int) -> Iterator[bool]:
+        """Hold `size` bytes for the length of the block if they are free at once. Gives whether they were."""
+        free = not self._waiting and size <= self.free
+        self.free -= size * free
+        try:
+            yield free
+        finally:
+            self.free += size * free
             self._admit()
 
     def _admit(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import secrets
@@ -15,7 +16,7 @@ from typing import IO
 from deltaglider_async.errors import LocalIOError
 from deltaglider_async.streams import owners
 from deltaglider_async.streams.body import ObjectBody
-from deltaglider_async.streams.threads import in_thread
+from deltaglider_async.streams.threads import in_thread, until_done
 
 
 async def write_file(path: Path, body: ObjectBody) -> None:
@@ -25,16 +26,23 @@ async def write_file(path: Path, body: ObjectBody) -> None:
     Raises `LocalIOError`, and what `body` raises; the file then is as it was before.
     """
     part: _PartFile | _Device = _Device(path) if await in_thread(_is_device, path) else _PartFile(path)
+    writing: asyncio.Future[None] | None = None  # one at a time, while the next chunk comes
     try:
         await in_thread(part.open)
         while chunk := await body.readany():
-            await in_thread(part.write, chunk)
+            if writing is not None:
+                await writing
+            writing = asyncio.ensure_future(in_thread(part.write, chunk))
+        if writing is not None:
+            await writing
         await in_thread(part.finish)
     except OSError as error:
         if isinstance(error, LocalIOError):
             raise
         raise LocalIOError(error.errno, f"cannot write {path}: {error.strerror}") from error
     finally:
+        if writing is not None:
+            await until_done(writing)
         await in_thread(part.discard)  # runs to its end after a cancellation too
 
 
