@@ -29,7 +29,7 @@ from benchmarks.files import Files
 from benchmarks.measure import CommandError
 from benchmarks.report import RESULTS, page_of_results, tables
 from benchmarks.server import minio
-from benchmarks.workloads import WORKLOADS, WrongBytesError
+from benchmarks.workloads import WORKLOADS, WrongAnswerError
 
 FOLDER = ROOT / ".bench"
 PAGE = ROOT / "docs" / "benchmarks.md"
@@ -73,7 +73,7 @@ def measured(workloads: list[str], *, quick: bool) -> dict[str, Any]:
         for name in workloads:
             try:
                 WORKLOADS[name](bench)
-            except (CommandError, WrongBytesError) as error:
+            except (CommandError, WrongAnswerError) as error:
                 bench.say(f"{name} is given up: {error}")
                 results["failed"].append(name)
             results["minutes"] = round(bench.elapsed / 60, 1)

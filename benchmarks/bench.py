@@ -141,16 +141,14 @@ class Bench:
 
     @contextmanager
     def bucket(self) -> Iterator[str]:
-        """A new bucket, removed afterwards with all that is in it."""
+        """A new bucket. If all went well it is removed with all that is in it; else it goes with the server."""
         name = f"bench-{secrets.token_hex(6)}"
         self.s3.create_bucket(Bucket=name)
-        try:
-            yield name
-        finally:
-            for page in self.s3.get_paginator("list_objects_v2").paginate(Bucket=name):
-                if keys := [{"Key": item["Key"]} for item in page.get("Contents", [])]:
-                    self.s3.delete_objects(Bucket=name, Delete={"Objects": keys, "Quiet": True})  # type: ignore[typeddict-item]
-            self.s3.delete_bucket(Bucket=name)
+        yield name
+        for page in self.s3.get_paginator("list_objects_v2").paginate(Bucket=name):
+            if keys := [{"Key": item["Key"]} for item in page.get("Contents", [])]:
+                self.s3.delete_objects(Bucket=name, Delete={"Objects": keys, "Quiet": True})  # type: ignore[typeddict-item]
+        self.s3.delete_bucket(Bucket=name)
 
     @contextmanager
     def folder(self) -> Iterator[Path]:

@@ -102,7 +102,7 @@ def versions() -> dict[str, str]:
     }.items():
         if shutil.which(command[0]):
             said = subprocess.run(command, capture_output=True, text=True, check=False)
-            found[name] = (said.stdout or said.stderr).splitlines()[0].strip()
+            found[name] = (said.stdout or said.stderr).splitlines()[0].partition(",")[0].strip()
     if ORIGINAL.here:
         found["deltaglider"] = "6.2.0"
     if (version := ROOT / ".servers" / "minio.version").exists():

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
-from benchmarks.contenders import DG, ORIGINAL, ROOT, SDK
-from benchmarks.goals import delta_bytes, goals, ratio, rows_of
+from benchmarks.contenders import DG, PLAIN, ROOT, SDK, XDELTA3
+from benchmarks.goals import delta_ratio, goals, rows_of, stored_by_both
+from benchmarks.lines import LOCAL
 
 RESULTS = ROOT / "benchmarks" / "results.json"
 
@@ -18,6 +19,7 @@ RESULTS = ROOT / "benchmarks" / "results.json"
 TITLES = {
     "wheels-up": "Ten consecutive botocore wheels up",
     "wheels-down": "Ten consecutive botocore wheels down",
+    "deltas": "Ten wheels into a folder in which the first of them is the reference",
     "similar-put": "Two nearly identical wheels of 44 MB: put of the second",
     "similar-get": "Two nearly identical wheels of 44 MB: get of the second",
     "large-put": "500 MB of which 50 bytes changed: put",
@@ -117,12 +119,12 @@ def better(results: dict[str, Any]) -> Iterator[str]:
             quicker = [
                 (mine / median(row["seconds"]), who)
                 for who, row in peers.items()
-                if who not in (DG.name, SDK, "dg --no-delta") and row["seconds"] and median(row["seconds"]) < mine
+                if who not in (DG.name, PLAIN.name, SDK, XDELTA3) and row["seconds"] and median(row["seconds"]) < mine
             ]
             if quicker:
                 told = ", ".join(f"`{who}` {times:.2f} times" for times, who in sorted(quicker, reverse=True))
                 found.append(f"* {title(results, workload)}, {line}: {told} as fast.")
-    share = delta_bytes(rows, without="inserted-put")[2]
+    share = delta_ratio(rows, without="inserted-put")
     if share and share > 1:
         found.append(f"* The original's deltas are smaller: ours take {share - 1:.1%} more bytes ([below](#deltas)).")
     yield from found or ["Nowhere, in what was measured."]
@@ -137,7 +139,7 @@ def workload_tables(results: dict[str, Any]) -> Iterator[str]:
     rows = rows_of(results)
     for workload in TITLES:
         lines = list(dict.fromkeys(line for name, line, _ in rows if name == workload))
-        if not lines:
+        if not lines or workload == "deltas":
             continue
         yield from (f"### {title(results, workload)}", "")
         for line in lines:
@@ -163,6 +165,7 @@ def workload_table(line: str, peers: dict[str, dict[str, Any]]) -> Iterator[str]
     column("in the calls", [spread(row["figures"].get("seconds of gets", [])) for row in found])
     column("CPU s", [f"{median(row['cpu']):.2f}" if row["cpu"] else "" for row in found])
     column("CPU s of puts", [spread(row["figures"].get("cpu of puts", [])) for row in found])
+    column("CPU ms a file", [per_file(row) for row in found])
     column("first process", [megabytes(row["python"]) for row in found])
     column("all processes", [megabytes(row["tree"]) for row in found])
     column("sent", [megabytes(row["sent"]) for row in found])
@@ -174,6 +177,13 @@ def workload_table(line: str, peers: dict[str, dict[str, Any]]) -> Iterator[str]
     yield "| " + " | ".join("---" if name == line else "---:" for name in columns) + " |"
     for cells in zip(*columns.values(), strict=True):
         yield "| " + " | ".join(cells) + " |"
+
+
+def per_file(row: dict[str, Any]) -> str:
+    """CPU milliseconds for each of many files; without the start of the program where that is known."""
+    if not (files := row["figures"].get("files")):
+        return ""
+    return f"{1000 * median(row['figures'].get('cpu of puts', row['cpu'])) / files:.2f}"
 
 
 def spread(seconds: list[float]) -> str:
@@ -193,7 +203,7 @@ def megabytes(size: int) -> str:
 
 def operation_table(results: dict[str, Any]) -> Iterator[str]:
     """What single operations ask of the server."""
-    yield from ("| operation | requests | one after another | which |", "| --- | ---: | ---: | --- |")
+    yield from ("| operation | requests | waits | which |", "| --- | ---: | ---: | --- |")
     for (workload, _, name), row in rows_of(results).items():
         if workload == "operations":
             which = ", ".join(f"{count} {kind}" for kind, count in sorted(row["requests"].items()))
@@ -204,14 +214,13 @@ def delta_table(results: dict[str, Any]) -> Iterator[str]:
     """What is stored for the files, references left out."""
     rows = rows_of(results)
     yield from ("| workload | `dg` | original | beside |", "| --- | ---: | ---: | ---: |")
-    for (workload, line, who), row in rows.items():
-        other = rows.get((workload, line, ORIGINAL.name))
-        if (who, line) == (DG.name, "loopback") and other and row["stored"]:
-            ours, theirs = (found["stored"]["deltas"] + found["stored"]["whole"] for found in (row, other))
-            how = "" if row["stored"]["deltas"] else ", stored whole"
-            yield f"| {title(results, workload)} | {ours:,} B{how} | {theirs:,} B | {beside(ratio(ours, theirs))} |"
-    ours, theirs, share = delta_bytes(rows)
-    yield f"| all | {ours:,} B | {theirs:,} B | {beside(share)} |"
+    found = stored_by_both(rows)
+    for workload, (ours, theirs) in found.items():
+        how = "" if rows[workload, LOCAL.name, DG.name]["stored"]["deltas"] else ", stored whole"
+        yield f"| {title(results, workload)} | {ours:,} B{how} | {theirs:,} B | {ours / theirs:.3f} |"
+    if found:
+        ours, theirs = (sum(column) for column in zip(*found.values(), strict=True))
+        yield f"| all | {ours:,} B | {theirs:,} B | {ours / theirs:.3f} |"
 
 
 def pictures(results: dict[str, Any]) -> Iterator[str]:
@@ -219,11 +228,7 @@ def pictures(results: dict[str, Any]) -> Iterator[str]:
     rows = rows_of(results)
     for name, picture in PICTURES.items():
         if any(workload in picture.workloads for workload, _, _ in rows):
-            yield f"![{picture.title}](benchmarks-{name}.svg)"
-
-
-def beside(share: float | None) -> str:
-    return "" if share is None else f"{share:.3f} x"
+            yield f"![{picture.title}](benchmarks-{name}.svg)\n"
 
 
 def machine_table(results: dict[str, Any]) -> Iterator[str]:
@@ -236,7 +241,7 @@ def machine_table(results: dict[str, Any]) -> Iterator[str]:
     yield f"| command | `{results['command']}`, {results['minutes']} minutes |"
     yield f"| machine | {machine['processor']}, {machine['cores']} cores, {machine['memory'] / 2**30:.0f} GiB |"
     yield f"| system | {machine['system']} |"
-    yield from (f"| {name} | {version} |" for name, version in results["versions"].items())
+    yield from (f"| {name} | {version.partition(',')[0]} |" for name, version in results["versions"].items())
     for name in results["failed"]:
         yield f"| given up | {name} |"
     yield from ("", "| line | a HEAD takes | up | down | CPU time of the relay, all rounds |")

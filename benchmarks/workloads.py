@@ -17,8 +17,8 @@ from benchmarks.files import MB
 from benchmarks.lines import FAR, GIGABIT, LATE, LOCAL, VERY_LATE, Line
 
 
-class WrongBytesError(Exception):
-    """A contender gave back something else than was put."""
+class WrongAnswerError(Exception):
+    """A contender gave back something else than was put, or told something wrong."""
 
 
 def wheels(bench: Bench) -> None:
@@ -35,6 +35,22 @@ def wheels(bench: Bench) -> None:
                     up.stored = bench.stored(bucket)
                     bench.measure("wheels-down", line, contender.name, contender.command("get-all", url, folder))
                     same_folder(contender, source, folder)
+
+
+def deltas(bench: Bench) -> None:
+    """What is stored for the wheels by those who make deltas, against the same reference.
+
+    The first file of `wheels` becomes the reference. For the original that is the first one in the order of the folder,
+    which is another one on each machine.
+    """
+    source = bench.files.wheels()
+    first = min(source.iterdir())
+    for contender in present((DG, ORIGINAL)):
+        bench.say(f"deltas: {contender.name}")
+        with bench.bucket() as bucket:
+            bench.run(contender.command("put", first, f"s3://{bucket}/wheels/{first.name}"))
+            bench.run(contender.command("put-all", source, f"s3://{bucket}/wheels"))
+            bench.row("deltas", LOCAL, contender.name).stored = bench.stored(bucket)
 
 
 def similar(bench: Bench) -> None:
@@ -70,7 +86,7 @@ def inserted(bench: Bench) -> None:
     new = bench.files.inserted(base, size // 3)
     for contender in present((DG, ORIGINAL, AWS)):
         put_and_get(bench, "inserted", contender, base, new, get=False)
-    bench.row("inserted", LOCAL, DG.name).figures["inserted bytes"] = size // 3
+    bench.row("inserted-put", LOCAL, DG.name).figures["inserted bytes"] = size // 3
 
 
 def put_and_get(bench: Bench, workload: str, contender: Contender, base: Path, new: Path, *, get: bool = True) -> None:
@@ -123,8 +139,9 @@ def statistics(bench: Bench) -> None:
                 bench.say(f"{workload}: {contender.name}")
                 command = contender.command("stats", bucket)
                 row, taken = bench.measure(workload, LATE, contender.name, command)
-                told = json.loads(taken.output)
-                row.figures |= {name: told[name] for name in ("object_count", "delta_objects", "total_size")}
+                row.figures["found"] = json.loads(taken.output)["delta_objects"]
+                if row.figures["found"] != spaces * deltas:
+                    raise WrongAnswerError(f"{contender.name} counts {row.figures['found']} deltas: {taken.output}")
 
 
 def concurrent(bench: Bench) -> None:
@@ -210,12 +227,20 @@ def same_folder(contender: Contender, source: Path, folder: Path) -> None:
 
 def same(contender: Contender, source: Path, back: Path) -> None:
     if not filecmp.cmp(source, back, shallow=False):
-        raise WrongBytesError(f"{contender.name} gave back other bytes for {source.name}")
+        raise WrongAnswerError(f"{contender.name} gave back other bytes for {source.name}")
 
 
 WORKLOADS: dict[str, Callable[[Bench], None]] = {
-    work.__name__: work
-    for work in (
-        start, wheels, similar, unrelated, large, inserted, small, statistics, concurrent, first_bytes, operations,
-    )
-}  # fmt: skip
+    "start": start,
+    "wheels": wheels,
+    "deltas": deltas,
+    "similar": similar,
+    "unrelated": unrelated,
+    "large": large,
+    "inserted": inserted,
+    "small": small,
+    "statistics": statistics,
+    "concurrent": concurrent,
+    "first_bytes": first_bytes,
+    "operations": operations,
+}
