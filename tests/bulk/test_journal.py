@@ -108,3 +108,14 @@ async def test_marks_that_were_lost_with_the_power_are_work_to_be_done_again(tmp
     os.truncate(journal.folder / "done", 3)
     async with Journal(WORK, tmp_path) as again:
         assert [number for number, _ in await pending(again)] == [3, 4]
+
+
+async def test_a_journal_needs_no_call_that_windows_does_not_have(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("pread", "pwrite", "O_DIRECTORY"):
+        monkeypatch.delattr(os, name, raising=False)
+    async with Journal(WORK, tmp_path) as journal:
+        await journal.write(plan(ROWS[:3]), Totals())
+        await journal.done(1)
+        assert [number for number, _ in await pending(journal)] == [0, 2]

@@ -461,3 +461,12 @@ async def test_a_pace_holds_for_all_that_the_transfer_does_and_for_nothing_else(
         outside = [limits().pace async for _ in happening]
     assert set(outside) == {None}
     assert paces[0] is paces[1] is not None  # one for all objects together
+
+
+async def test_a_copy_that_is_stored_as_asked_for_keeps_its_tags(s3_endpoint: str, bucket: str, s3: S3Client) -> None:
+    s3.put_object(Bucket=bucket, Key="a.zip", Body=bytes(5000), Tagging="stage=beta&team=a%2Bb")
+    async with create_client(endpoint_url=s3_endpoint) as client:
+        happened = await events(client, [Copy(bucket, "a.zip", bucket, "b.zip", 5000, Options(use_delta=False))])
+    assert isinstance(happened[-1], Finished | Planned)
+    tags = s3.get_object_tagging(Bucket=bucket, Key="b.zip")["TagSet"]
+    assert sorted((tag["Key"], tag["Value"]) for tag in tags) == [("stage", "beta"), ("team", "a+b")]

@@ -129,6 +129,9 @@ def test_head_of_nothing_is_an_error(dg: Run, filled: str) -> None:
     result = dg("head", f"s3://{filled}/nothing")
     assert (result.returncode, result.stdout) == (254, b"")
     assert b"Traceback" not in result.stderr
+    result = dg("head", "s3://no-such-bucket-anywhere/nothing")
+    assert result.returncode == 254
+    assert b"there is no bucket 'no-such-bucket-anywhere'" in result.stderr
 
 
 def test_du_sums_folders_and_tells_both_sizes(dg: Run, put: Put, filled: str, s3: S3Client) -> None:

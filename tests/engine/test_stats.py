@@ -442,3 +442,13 @@ async def test_a_listing_without_etags_is_enough(client: Any, bucket: str) -> No
         assert (await client.get_bucket_stats(bucket, "detailed", use_cache=True)).total_size == 120_000
     found = await client.find_similar_files(bucket, "a/", "2.zip")
     assert sorted(each["Key"] for each in found) == ["a/0.zip", "a/1.zip"]
+
+
+async def test_folders_come_with_the_sum_from_one_listing(client: DeltaGliderClient, bucket: str, s3: S3Client) -> None:
+    await fill(s3, bucket, {"a/x.txt": (5, {}), "b/y.txt": (7, {})})
+    with counted(client) as calls:
+        found = await client.get_bucket_stats(bucket, "detailed", deltaspaces=True)
+    assert calls == {"ListObjectsV2": 1}
+    assert [(space.prefix, space.original_size) for space in found.deltaspaces] == [("a/", 5), ("b/", 7)]
+    assert found.total_size == 12
+    assert (await client.get_bucket_stats(bucket)).deltaspaces == ()

@@ -113,6 +113,8 @@ class Copy:
     to_key: str
     size: int | None = None
     options: Options = CLIENT_DECIDES
+    stored_size: int | None = None
+    """In bytes, where `size` is not known because it is a delta's file's."""
 
     def lead(self, policy: DeltaPolicy) -> str | None:
         """See `Options.lead`."""

@@ -45,6 +45,8 @@ class StoredObject:
     """It has to be restored before it can be read (GLACIER, DEEP_ARCHIVE)."""
     examined: bool = False
     """Whether a HEAD was made, which tells what follows."""
+    stored_size: int | None = None
+    """In bytes, where `size` is None because it is a delta's file's."""
     sha256: str | None = None
     """The original's, in hex, where it was recorded."""
     recorded_ns: int | None = None

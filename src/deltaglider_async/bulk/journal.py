@@ -5,7 +5,8 @@ when it is complete. `done` has a byte for each line, in the same order, which i
 changes again. So nothing is ever half-written; a byte that is lost with the power costs one object's being done again.
 Memory: none that grows with the plan.
 
-The folder's name is a digest of everything that says what the work is. Its owner holds a lock on it.
+The folder's name is a digest of everything that says what the work is. Its owner holds a lock on it, except on Windows,
+where a folder cannot be opened.
 """
 
 from __future__ import annotations
@@ -13,11 +14,13 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import sys
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing, suppress
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
+from threading import Lock
 from types import TracebackType
 from typing import Any, BinaryIO, Self
 
@@ -40,6 +43,8 @@ class Row:
     """In bytes, where it is known."""
     refused: str | None = None
     """Why nothing can be done."""
+    stored_size: int | None = None
+    """Of a delta whose file's size is not known: the delta's, in bytes."""
 
 
 @dataclass(slots=True)
@@ -50,6 +55,8 @@ class Totals:
     size: int = 0
     unknown: int = 0
     """Objects whose size is not known."""
+    stored_size: int = 0
+    """What is stored for those, which is what a copy of them reads."""
     already: int = 0
     """Objects for which there was nothing to do."""
     refused: int = 0
@@ -61,7 +68,9 @@ class Totals:
             return
         self.objects += 1
         self.size += row.size or 0
-        self.unknown += row.size is None
+        if row.size is None:
+            self.unknown += 1
+            self.stored_size += row.stored_size or 0
 
 
 def journals() -> Path:
@@ -80,7 +89,9 @@ class Journal:
         self._work = json.dumps(work, sort_keys=True)
         digest = hashlib.sha256(self._work.encode()).hexdigest()
         self.folder = (parent or journals()) / digest[:32]
-        self._lock = self._done = -1
+        self._lock = -1
+        self._done: BinaryIO | None = None
+        self._one_at_a_time = Lock()  # Windows has no pread and pwrite: a place is sought first
 
     async def __aenter__(self) -> Self:
         await in_thread(self._open)
@@ -94,7 +105,7 @@ class Journal:
     @property
     def has_plan(self) -> bool:
         """Whether a complete plan is there: the work was begun before."""
-        return self._done >= 0
+        return self._done is not None
 
     async def write(self, plan: AsyncGenerator[Row, None], totals: Totals) -> None:
         """Keep a plan, and count it in `totals`. If this is interrupted, there is none."""
@@ -124,7 +135,7 @@ class Journal:
             await in_thread(lambda: opened.append((self.folder / _PLAN).open("rb")))
             start = 0
             while lines := await in_thread(lambda: list(islice(opened[0], _BATCH))):
-                marks = await in_thread(os.pread, self._done, len(lines), start)
+                marks = await in_thread(self._marks, start, len(lines))
                 for number, line in enumerate(lines):
                     if marks[number : number + 1] in (b"", b"\0"):
                         yield start + number, Row(*json.loads(line))
@@ -134,7 +145,7 @@ class Journal:
 
     async def done(self, number: int) -> None:
         """The object of this line is done."""
-        await in_thread(os.pwrite, self._done, b"d", number)
+        await in_thread(self._mark, number)
 
     async def count_done(self) -> int:
         """How many objects are done."""
@@ -155,13 +166,15 @@ class Journal:
     def _open(self) -> None:
         try:
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            lock = os.open(self.folder, os.O_RDONLY | _FOLDER)
-            if not owners.hold(self.folder, lock):
-                os.close(lock)
-                raise InvalidRequestError(
-                    f"this is being done by another process now. Wait for it, or end it. (Its journal: {self.folder})"
-                )
-            self._lock = lock
+            if sys.platform != "win32":
+                lock = os.open(self.folder, os.O_RDONLY | _FOLDER)
+                if not owners.hold(self.folder, lock):
+                    os.close(lock)
+                    raise InvalidRequestError(
+                        f"this is being done by another process now. Wait for it, or end it. (Its journal: "
+                        f"{self.folder})"
+                    )
+                self._lock = lock
             (self.folder / _PARTIAL).unlink(missing_ok=True)
             if (self.folder / _PLAN).exists():
                 self._open_done()
@@ -170,33 +183,51 @@ class Journal:
             raise _unwritable(self.folder, error) from error
 
     def _open_done(self) -> None:
-        self._done = os.open(self.folder / _DONE, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o600)
+        path = self.folder / _DONE
+        path.touch(mode=0o600)
+        self._done = path.open("r+b", buffering=0)
+
+    def _marks(self, start: int, count: int) -> bytes:
+        assert self._done is not None
+        with self._one_at_a_time:
+            self._done.seek(start)
+            return self._done.read(count)
+
+    def _mark(self, number: int) -> None:
+        assert self._done is not None
+        with self._one_at_a_time:
+            self._done.seek(number)
+            self._done.write(b"d")
 
     def _complete(self, plan: BinaryIO) -> None:
         plan.flush()
         os.fsync(plan.fileno())
+        plan.close()  # Windows renames no open file
         (self.folder / _DONE).unlink(missing_ok=True)
         (self.folder / _WORK).write_text(self._work + "\n")
         (self.folder / _PARTIAL).replace(self.folder / _PLAN)
         self._open_done()
 
     def _forget(self) -> None:
-        if self._done >= 0:
-            os.close(self._done)
-            self._done = -1
+        self._close_done()
         for name in (_PLAN, _DONE, _WORK):  # in this order: without a plan, nothing counts as done
             (self.folder / name).unlink(missing_ok=True)
 
     def _close(self) -> None:
-        if self._done >= 0:
-            os.close(self._done)
-        elif self._lock >= 0:
+        if not self._close_done():
             with suppress(OSError):  # not empty, or gone
                 (self.folder / _PARTIAL).unlink(missing_ok=True)
                 self.folder.rmdir()
         if self._lock >= 0:
             os.close(self._lock)
-        self._lock = self._done = -1
+        self._lock = -1
+
+    def _close_done(self) -> bool:
+        if self._done is None:
+            return False
+        self._done.close()
+        self._done = None
+        return True
 
 
 def _line(row: Row) -> bytes:

@@ -54,7 +54,6 @@ class Migration:
     filters: Filters = EVERYTHING
     options: Options = field(default_factory=Options)
     read_back: bool = False
-    page_size: int | None = None
     _numbers: dict[Copy, int] = field(default_factory=dict, init=False)
 
     @property
@@ -73,7 +72,7 @@ class Migration:
             async for action in plan:
                 match action:
                     case Copy():
-                        yield Row(action.key, action.size)
+                        yield Row(action.key, action.size, stored_size=action.stored_size)
                     case Refusal():
                         yield Row(action.source.removeprefix(f"s3://{self.start.bucket}/"), None, action.reason)
                     case _:
@@ -164,7 +163,7 @@ class Migration:
                     yield action
 
     async def _listed(self, client: DeltaGliderClient, place: Prefix) -> AsyncGenerator[StoredObject, None]:
-        found = listing(client, place.bucket, place.key, access=self.options.access, page_size=self.page_size)
+        found = listing(client, place.bucket, place.key, access=self.options.access)
         async with aclosing(found):
             async for each in found:
                 if not each.marker:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, assert_never
+from urllib.parse import urlencode
 
 from anyio.to_thread import run_sync
 
@@ -148,6 +149,9 @@ class Performer:
         if not replaces:  # as S3 does: what comes from the source is not overridden
             given = _without(given, _COPIED) | {name: source[name] for name in _COPIED if name in source}
         async with source["Body"] as body:
+            if source.get("TagCount"):
+                tags = await self.source.get_object_tagging(Bucket=action.bucket, Key=action.key, **access)
+                given["Tagging"] = urlencode([(tag["Key"], tag["Value"]) for tag in tags["TagSet"]])
             answer = await self.client.put_object(
                 Bucket=action.to_bucket,
                 Key=action.to_key,

@@ -111,7 +111,9 @@ def copies(
             return None
         if found.archived and archived != "try":
             return None if archived == "ignore" else _archived("copy", found)
-        return Copy(found.bucket, found.key, bucket, prefix + found.name, found.size, options)
+        return Copy(
+            found.bucket, found.key, bucket, prefix + found.name, found.size, options, stored_size=found.stored_size
+        )
 
     return plan
 

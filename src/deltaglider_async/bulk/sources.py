@@ -8,6 +8,7 @@ import hashlib
 import os
 import stat
 from collections.abc import AsyncGenerator, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -18,7 +19,7 @@ from anyio.to_thread import run_sync
 from deltaglider_async.bulk.found import RECORDED_TIME, LocalFile, StoredObject, read_time
 from deltaglider_async.bulk.names import object_name
 from deltaglider_async.engine.core import is_archived
-from deltaglider_async.errors import InvalidRequestError, LocalIOError
+from deltaglider_async.errors import InvalidRequestError, LocalIOError, NotFoundError, StorageIOError
 from deltaglider_async.streams.threads import in_thread
 
 if TYPE_CHECKING:
@@ -144,17 +145,15 @@ async def listing(
     *,
     original_sizes: bool = False,
     access: Mapping[str, Any] = NOTHING,
-    page_size: int | None = None,
 ) -> AsyncGenerator[StoredObject, None]:
     """The logical objects whose keys start with `prefix`, in order; memory: one page.
 
     `original_sizes` costs a request per delta whose size is not known yet. `access` goes with every request.
     """
-    arguments = dict(access) if page_size is None else {**access, "MaxKeys": page_size}
     token: str | None = None
     while True:
         page = await client.list_objects_v2(
-            Bucket=bucket, Prefix=prefix, ContinuationToken=token, FetchMetadata=original_sizes, **arguments
+            Bucket=bucket, Prefix=prefix, ContinuationToken=token, FetchMetadata=original_sizes, **access
         )
         for entry in page.get("Contents", []):
             key, size = entry["Key"], entry["Size"]
@@ -167,10 +166,22 @@ async def listing(
                 entry["LastModified"],
                 marker=key.endswith("/") and size == 0,
                 archived=is_archived(entry),
+                stored_size=size if stored else None,
             )
         if not page.get("IsTruncated"):
             return
         token = page["NextContinuationToken"]
+
+
+async def head_object(client: DeltaGliderClient, bucket: str, key: str, access: Mapping[str, Any]) -> Mapping[str, Any]:
+    """HeadObject. Unlike its own, the `NotFoundError` here tells a missing bucket from a missing object."""
+    try:
+        return await client.head_object(Bucket=bucket, Key=key, **access)
+    except NotFoundError:
+        owner = {name: value for name, value in access.items() if name == "ExpectedBucketOwner"}
+        with suppress(StorageIOError):  # who may not look at the bucket is told of the object
+            await client.head_bucket(Bucket=bucket, **owner)
+        raise
 
 
 async def one_object(
@@ -182,7 +193,7 @@ async def one_object(
 
 async def examined(client: DeltaGliderClient, found: StoredObject, access: Mapping[str, Any] = NOTHING) -> StoredObject:
     """The same object with all that a HEAD tells. Raises `NotFoundError` if it is gone."""
-    head = await client.head_object(Bucket=found.bucket, Key=found.key, **access)
+    head = await head_object(client, found.bucket, found.key, access)
     checksum = head.get("ChecksumSHA256")
     return replace(
         found,

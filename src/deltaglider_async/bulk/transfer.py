@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AbstractContextManager, aclosing
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import anyio
@@ -14,8 +15,7 @@ from deltaglider_async.bulk.actions import Action, Refusal
 from deltaglider_async.bulk.events import Advanced, Event, Failed, Finished, Planned, Skipped, Started, Summary
 from deltaglider_async.bulk.perform import Performer
 from deltaglider_async.bulk.schedule import Limits, Schedule
-from deltaglider_async.store.limits import Limits as StoreLimits
-from deltaglider_async.store.limits import Pace, limited
+from deltaglider_async.store.limits import Pace, limited, limits
 from deltaglider_async.streams.threads import to_its_end
 from deltaglider_async.types import Progress
 
@@ -78,7 +78,8 @@ async def transfer(
 
 
 def _paced(bytes_per_second: float | None) -> AbstractContextManager[None]:
-    return limited(StoreLimits(pace=Pace(bytes_per_second) if bytes_per_second else None, to_the_end=True))
+    pace = Pace(bytes_per_second) if bytes_per_second else None
+    return limited(replace(limits(), pace=pace, to_the_end=True))
 
 
 class _Transfer:

@@ -58,11 +58,9 @@ AsRecords = Annotated[bool, typer.Option("--json", help="Print JSON, an object p
 
 
 @dataclass(frozen=True, slots=True)
-class Selecting:
-    """Which objects are meant, and how they are asked for."""
+class Asking:
+    """How the service is asked."""
 
-    include: Include = None
-    exclude: Exclude = None
     page_size: PageSize = None
     request_payer: RequestPayer = None
 
@@ -70,6 +68,14 @@ class Selecting:
     def access(self) -> dict[str, str]:
         """What goes with every request."""
         return {"RequestPayer": self.request_payer} if self.request_payer else {}
+
+
+@dataclass(frozen=True, slots=True)
+class Selecting(Asking):
+    """Which objects are meant, and how they are asked for."""
+
+    include: Include = None
+    exclude: Exclude = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,14 +172,11 @@ class Reading:
 
 
 @dataclass(frozen=True, slots=True)
-class Showing:
-    """What is done at all, and what is printed of it."""
+class Printing:
+    """What is printed."""
 
-    dryrun: DryRun = False
     quiet: Quiet = False
     only_show_errors: Annotated[bool, typer.Option("--only-show-errors", help="The same as --quiet.")] = False
-    no_progress: Annotated[bool, typer.Option("--no-progress", help="Print lines, draw no bars.")] = False
-    as_json: AsRecords = False
     color: Annotated[
         Literal["on", "off", "auto"], typer.Option("--color", help="Colours. Default: where the terminal can.")
     ] = "auto"
@@ -189,6 +192,15 @@ class Showing:
             os.environ["NO_COLOR"] = "1"
         elif self.color == "on":
             os.environ.pop("NO_COLOR", None)
+
+
+@dataclass(frozen=True, slots=True)
+class Showing(Printing):
+    """What is done at all, and what is printed of it."""
+
+    dryrun: DryRun = False
+    no_progress: Annotated[bool, typer.Option("--no-progress", help="Print lines, draw no bars.")] = False
+    as_json: AsRecords = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,7 +259,7 @@ _OPTIONAL = {"--sse": ("AES256", ("AES256", "aws:kms")), "--request-payer": ("re
 
 
 def completed(args: list[str]) -> list[str]:
-    """A command line with the values that `aws s3` lets one leave out, and one `--grants` for each grant."""
+    """A command line with the values that `aws s3` lets one leave out, and one option for each word of others."""
     result: list[str] = []
     rest = list(args)
     while rest:
@@ -263,4 +275,6 @@ def completed(args: list[str]) -> list[str]:
             result.append(rest.pop(0))
             while rest and rest[0].partition("=")[0] in _GRANTS and "=" in rest[0]:
                 result += [word, rest.pop(0)]
+        elif word == "--tags" and len(rest) > 1:
+            result += [rest.pop(0), word, rest.pop(0)]
     return result

@@ -25,8 +25,10 @@ async def carry_out(
     showing: Showing,
     limits: Limits,
     debug: bool,
+    deletes: bool = False,
 ) -> Code:
-    """Do it, or print what would be done. Returns the exit code."""
+    """Do it, or print what would be done. Returns the exit code. `deletes`: of many objects, and of nothing else."""
+    from deltaglider_async.bulk.removal import remove
     from deltaglider_async.bulk.transfer import transfer
     from deltaglider_async.cli.progress import display, follow
 
@@ -34,7 +36,8 @@ async def carry_out(
         return await show_plan(plan, as_json=showing.as_json, silent=showing.silent)
     showing.set_color()
     shown = display(quiet=showing.silent, bars=not showing.no_progress, as_json=showing.as_json, debug=debug)
-    return await follow(transfer(client, plan, limits=limits), tally, shown)
+    events = remove(client, plan) if deletes else transfer(client, plan, limits=limits)
+    return await follow(events, tally, shown)
 
 
 async def show_plan(plan: AsyncGenerator[Action, None], *, as_json: bool, silent: bool) -> Code:

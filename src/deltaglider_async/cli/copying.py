@@ -74,7 +74,6 @@ class Copying:
                     place.folder,
                     original_sizes=self.exact,
                     access=self.selecting.access,
-                    page_size=self.selecting.page_size,
                 )
                 if isinstance(to, OnDisk):
                     return planned(objects, downloads(to.path, filters=filters, options=options, archived=archived))

@@ -84,7 +84,7 @@ def cp(
             plan = copying.recursive() if recursive else copying.single()
             return await carry_out(client, plan, tally, showing=showing, limits=limits, debug=context.obj.on)
 
-    run(context, work, so_far=lambda: str(tally), refused=Code.FAILED)
+    run(context, work, so_far=lambda: str(tally), refused=Code.FAILED, page_size=selecting.page_size)
 
 
 async def _stream(

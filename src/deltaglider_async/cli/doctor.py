@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from deltaglider_async.cli.aws_options import Printing
 from deltaglider_async.cli.completion import places
 from deltaglider_async.cli.groups import grouped
 from deltaglider_async.cli.locations import parse_bucket
@@ -25,6 +26,7 @@ _COLOURS = {"ok": "green", "warn": "yellow", "fail": "red"}
 @grouped
 def doctor(
     context: typer.Context,
+    printing: Printing,
     connection: Connection,
     url: Annotated[
         str,
@@ -47,6 +49,7 @@ def doctor(
     the service keeps. The exit code is 1 if something fails.
     """
     place = parse_bucket(url) if url else None
+    printing.set_color()
     given = sorted(name for name in os.environ if name.startswith("DG_"))  # before any is set for this run
 
     async def work() -> Code:
@@ -55,6 +58,8 @@ def doctor(
         seen: Counter[str] = Counter()
         async for check in examine(connection, place, given):
             seen[check.status] += 1
+            if printing.silent and check.status != "fail":
+                continue
             if as_json:
                 print(
                     json.dumps(
@@ -70,7 +75,9 @@ def doctor(
                 )
             else:
                 _show(check)
-        if as_json:
+        if printing.silent:
+            pass
+        elif as_json:
             print(json.dumps({"kind": "summary", **{status: seen[status] for status in _COLOURS}}))
         else:
             print(_sum(seen))

@@ -6,15 +6,16 @@ import json
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from deltaglider_async.cli.aws_options import AsRecords
+from deltaglider_async.cli.aws_options import Asking, AsRecords
 from deltaglider_async.cli.groups import grouped
 from deltaglider_async.cli.locations import parse_bucket
 from deltaglider_async.cli.options import BucketOrFolder, Connection
 from deltaglider_async.cli.run import run
+from deltaglider_async.cli.seen import Seen
 
 if TYPE_CHECKING:
     from deltaglider_async.types import DeltaspaceStats, StatsMode
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 def du(
     context: typer.Context,
     url: BucketOrFolder,
+    asking: Asking,
     connection: Connection,
     depth: Annotated[
         int | None,
@@ -50,11 +52,15 @@ def du(
     place = parse_bucket(url)
     if sampled and quick:
         raise typer.BadParameter("--sampled and --quick exclude each other.")
+    seen = Seen()
     mode: StatsMode = "quick" if quick else "sampled" if sampled else "detailed"
 
     async def work() -> int:
         async with connection.client() as client:
-            found = await client.get_deltaspace_stats(place.bucket, mode, prefix=place.folder)
+            found = await client.get_deltaspace_stats(
+                place.bucket, mode, prefix=place.folder, progress=seen.count, **dict[str, Any](asking.access)
+            )
+        seen.clear()
         for use in usage(found, place.folder, depth):
             if as_json:
                 print(json.dumps({"kind": "folder", "url": f"s3://{place.bucket}/{use.prefix}", **use.sizes()}))
@@ -62,7 +68,7 @@ def du(
                 print(_line(use, place.bucket, human_readable=human_readable))
         return 1 if place.key and not any(space.object_count for space in found) else 0
 
-    run(context, work)
+    run(context, work, page_size=asking.page_size)
 
 
 @dataclass(slots=True)

@@ -10,6 +10,7 @@ from contextlib import aclosing
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from deltaglider_async.cli.seen import Seen
 from deltaglider_async.format.keys import DELTA_SUFFIX
 from deltaglider_async.types import Finding, Severity
 
@@ -26,9 +27,17 @@ _COLOURS: dict[Severity, str] = {"error": "red", "waste": "yellow", "note": "cya
 
 
 class Report:
-    """Prints findings and counts them. `changes`: what can be dealt with is."""
+    """Prints findings and counts them. `changes`: what can be dealt with is. `quiet`: only `bad` ones that are left."""
 
-    def __init__(self, place: InS3, *, as_json: bool, changes: bool) -> None:
+    def __init__(
+        self,
+        place: InS3,
+        *,
+        as_json: bool,
+        changes: bool,
+        quiet: bool = False,
+        bad: tuple[Severity, ...] = ("error", "waste"),
+    ) -> None:
         self._place = place
         self._json = as_json
         self._changes = changes
@@ -36,9 +45,10 @@ class Report:
         self._found = Counter[Severity]()
         self._repaired = Counter[Severity]()
         self._waste = self._freed = 0
-        self._objects = 0
+        self._quiet = quiet
+        self._bad = bad
         # Where findings go to the same terminal as they come, a counter would run into them.
-        self._counts = sys.stderr.isatty() and not (as_json and sys.stdout.isatty())
+        self.seen = Seen(shown=not quiet and not (as_json and sys.stdout.isatty()))
 
     async def follow(self, findings: AsyncGenerator[Finding, None]) -> None:
         """Print findings to their end, and what they are in sum."""
@@ -47,18 +57,14 @@ class Report:
                 async for finding in findings:
                     self._add(finding)
         finally:
-            self._clear_counter()
+            self.seen.clear()
             self._flush()
+        if self._quiet:
+            return
         if self._json:
             print(json.dumps(self._sum()), flush=True)
         else:
             print(self._sentence(), flush=True)
-
-    def count(self, objects: int) -> None:
-        """Show how many objects were seen, where somebody looks."""
-        self._objects = objects
-        if self._counts:
-            print(f"\r{objects:,} objects", end="", file=sys.stderr, flush=True)
 
     @property
     def errors(self) -> int:
@@ -72,13 +78,15 @@ class Report:
 
     def __str__(self) -> str:
         done = sum(self._repaired.values())
-        return f"{self._objects:,} objects seen, {done:,} findings dealt with; what is done is complete"
+        return f"{self.seen.objects:,} objects seen, {done:,} findings dealt with; what is done is complete"
 
     def _add(self, finding: Finding) -> None:
         self._found[finding.severity] += 1
         self._repaired[finding.severity] += finding.repaired
         self._waste += finding.size
         self._freed += finding.size if finding.repaired else 0
+        if self._quiet and (finding.repaired or finding.severity not in self._bad):
+            return
         if self._json:
             print(json.dumps({"type": "finding", **asdict(finding)}), flush=True)
             return
@@ -90,7 +98,7 @@ class Report:
         rows, self._rows = self._rows, []
         if not rows:
             return
-        self._clear_counter()
+        self.seen.clear()
         from rich.console import Console
         from rich.table import Table
         from rich.text import Text
@@ -125,7 +133,7 @@ class Report:
             "type": "summary",
             "bucket": self._place.bucket,
             "prefix": self._place.folder,
-            "objects": self._objects,
+            "objects": self.seen.objects,
             "errors": self._found["error"],
             "errors_repaired": self._repaired["error"],
             "waste": self._found["waste"],
@@ -146,11 +154,7 @@ class Report:
             parts.append(f"{waste:,} of waste ({size(self._waste)}){removed}")
         if notes := self._found["note"]:
             parts.append(count(notes, "note"))
-        return f"{count(self._objects, 'object')}: {'; '.join(parts) or 'nothing found'}."
-
-    def _clear_counter(self) -> None:
-        if self._counts:
-            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+        return f"{count(self.seen.objects, 'object')}: {'; '.join(parts) or 'nothing found'}."
 
 
 def _described(finding: Finding) -> Text:

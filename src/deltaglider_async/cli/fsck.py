@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from deltaglider_async.cli.aws_options import Asking, Printing
 from deltaglider_async.cli.groups import grouped
 from deltaglider_async.cli.locations import parse_bucket
 from deltaglider_async.cli.options import AsJson, BucketOrFolder, Connection, Exclusive
@@ -16,6 +17,8 @@ from deltaglider_async.cli.run import run
 def fsck(
     context: typer.Context,
     url: BucketOrFolder,
+    printing: Printing,
+    asking: Asking,
     connection: Connection,
     repair: Annotated[bool, typer.Option("--repair", help="Mend what can be mended, remove what is waste.")] = False,
     read_data: Annotated[bool, typer.Option("--read-data", help="Also read and decode everything.")] = False,
@@ -34,10 +37,11 @@ def fsck(
     The exit code is 1 if there are errors or waste that were not dealt with.
     """
     place = parse_bucket(url)
+    printing.set_color()
 
     from deltaglider_async.cli.findings import Report
 
-    report = Report(place, as_json=as_json, changes=repair)
+    report = Report(place, as_json=as_json, changes=repair, quiet=printing.silent)
 
     async def work() -> int:
         async with connection.client() as client:
@@ -47,9 +51,10 @@ def fsck(
                 repair=repair,
                 read_data=read_data,
                 exclusive=exclusive,
-                progress=report.count,
+                progress=report.seen.count,
+                **asking.access,
             )
             await report.follow(found)
         return 1 if report.errors or report.waste else 0
 
-    run(context, work, so_far=lambda: str(report))
+    run(context, work, so_far=lambda: str(report), page_size=asking.page_size)

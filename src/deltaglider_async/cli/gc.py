@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import re
 from datetime import timedelta
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from deltaglider_async.cli.aws_options import Asking, Printing
 from deltaglider_async.cli.groups import grouped
 from deltaglider_async.cli.locations import parse_bucket
 from deltaglider_async.cli.options import AsJson, BucketOrFolder, Connection, DryRun, Exclusive
 from deltaglider_async.cli.run import run
+
+if TYPE_CHECKING:
+    from deltaglider_async.types import Severity
 
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
@@ -20,6 +24,8 @@ _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks
 def gc(
     context: typer.Context,
     url: BucketOrFolder,
+    printing: Printing,
+    asking: Asking,
     connection: Connection,
     older_than: Annotated[
         str, typer.Option("--older-than", metavar="AGE", help="Leave what is younger: 12h, 1d, 2w. At least 1d.")
@@ -40,11 +46,13 @@ def gc(
     The exit code is 1 if something should have gone and could not.
     """
     place = parse_bucket(url)
+    printing.set_color()
     age = parse_age(older_than)
 
     from deltaglider_async.cli.findings import Report
 
-    report = Report(place, as_json=as_json, changes=not dryrun)
+    bad: tuple[Severity, ...] = ("error",) if dryrun else ("error", "waste")
+    report = Report(place, as_json=as_json, changes=not dryrun, quiet=printing.silent, bad=bad)
 
     async def work() -> int:
         async with connection.client() as client:
@@ -54,12 +62,13 @@ def gc(
                 older_than=age,
                 exclusive=exclusive,
                 dry_run=dryrun,
-                progress=report.count,
+                progress=report.seen.count,
+                **asking.access,
             )
             await report.follow(found)
         return 1 if report.errors or (report.waste and not dryrun) else 0
 
-    run(context, work, so_far=lambda: str(report))
+    run(context, work, so_far=lambda: str(report), page_size=asking.page_size)
 
 
 def parse_age(text: str) -> timedelta:

@@ -58,10 +58,11 @@ def head(
     arguments: dict[str, Any] = {name: value for name, value in optional.items() if value is not None}
 
     async def work() -> int:
+        from deltaglider_async.bulk.sources import head_object
         from deltaglider_async.errors import NotFoundError
 
         async with connection.client(one_object=True) as client:
-            answer: dict[str, Any] = {**await client.head_object(Bucket=place.bucket, Key=place.key, **arguments)}
+            answer: dict[str, Any] = {**await head_object(client, place.bucket, place.key, arguments)}
             reference: int | None = None
             if key := answer["DeltaGliderInfo"]["ReferenceKey"]:
                 access = {name: value for name, value in arguments.items() if name != "VersionId"}

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from deltaglider_async.cli.aws_options import AsRecords, PageSize, RequestPayer
+from deltaglider_async.cli.aws_options import Asking, AsRecords
 from deltaglider_async.cli.completion import s3_urls
 from deltaglider_async.cli.groups import grouped
 from deltaglider_async.cli.locations import InS3, parse_bucket
@@ -28,15 +28,27 @@ class Format:
     recursive: Annotated[bool, typer.Option("--recursive", "-r", help="Objects at all levels, by whole keys.")] = False
     human_readable: Annotated[bool, typer.Option("--human-readable", "-h", help="Sizes in KiB, MiB, ...")] = False
     summarize: Annotated[bool, typer.Option("--summarize", help="Number and size of all, at the end.")] = False
-    page_size: PageSize = None
-    request_payer: RequestPayer = None
     as_json: AsRecords = False
+
+
+@dataclass(frozen=True, slots=True)
+class Of:
+    """Which buckets are listed."""
+
+    bucket_name_prefix: Annotated[
+        str | None, typer.Option("--bucket-name-prefix", metavar="TEXT", help="Buckets whose names begin so.")
+    ] = None
+    bucket_region: Annotated[
+        str | None, typer.Option("--bucket-region", metavar="NAME", help="Buckets in that region.")
+    ] = None
 
 
 @grouped
 def ls(
     context: typer.Context,
     form: Format,
+    asking: Asking,
+    of: Of,
     connection: Connection,
     url: Annotated[
         str, typer.Argument(metavar="URL", help="s3://bucket/prefix; none: all buckets.", autocompletion=s3_urls)
@@ -57,27 +69,33 @@ def ls(
     async def work() -> int:
         async with connection.client() as client:
             if place is None:
-                await _buckets(client, form)
+                await _buckets(client, form, of, asking.page_size)
                 return 0
-            return await _objects(client, place, form)
+            return await _objects(client, place, form, asking.access)
 
-    run(context, work)
+    run(context, work, page_size=asking.page_size)
 
 
-async def _buckets(client: DeltaGliderClient, form: Format) -> None:
-    answer = await client.list_buckets()
-    for bucket in answer.get("Buckets", []):
+async def _buckets(client: DeltaGliderClient, form: Format, of: Of, page_size: int | None) -> None:
+    optional = {"Prefix": of.bucket_name_prefix, "BucketRegion": of.bucket_region, "MaxBuckets": page_size}
+    asked: dict[str, Any] = {name: value for name, value in optional.items() if value is not None}
+    buckets: list[Any] = []
+    while True:
+        answer = await client.list_buckets(**asked)
+        buckets += answer.get("Buckets", [])
+        if not (token := answer.get("ContinuationToken")):
+            break
+        asked["ContinuationToken"] = token
+    for bucket in buckets:
         if form.as_json:
             _record(kind="bucket", name=bucket["Name"], created=_iso(bucket["CreationDate"]))
         else:
             _print(f"{_local_time(bucket['CreationDate'])} {bucket['Name']}")
 
 
-async def _objects(client: DeltaGliderClient, place: InS3, form: Format) -> int:
+async def _objects(client: DeltaGliderClient, place: InS3, form: Format, access: dict[str, Any]) -> int:
     found = objects = total = 0
     token: str | None = None
-    optional: dict[str, Any] = {"MaxKeys": form.page_size, "RequestPayer": form.request_payer}
-    arguments = {name: value for name, value in optional.items() if value is not None}
     while True:
         page = await client.list_objects_v2(
             Bucket=place.bucket,
@@ -85,7 +103,7 @@ async def _objects(client: DeltaGliderClient, place: InS3, form: Format) -> int:
             Delimiter="" if form.recursive else "/",
             ContinuationToken=token,
             FetchMetadata=True,
-            **arguments,
+            **access,
         )
         for folder in page.get("CommonPrefixes", []):
             found += 1

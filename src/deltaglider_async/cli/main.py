@@ -80,7 +80,7 @@ app.command("cat", cls=LikeAws, short_help="Write objects to standard output.")(
 app.command("head", cls=LikeAws, short_help="Show what is known of an object.")(head)
 app.command("du", short_help="Show what folders take.")(du)
 app.command("presign", short_help="Print a URL from which anybody gets an object.")(presign)
-app.command("mb", short_help="Create a bucket.")(mb)
+app.command("mb", cls=LikeAws, short_help="Create a bucket.")(mb)
 app.command("rb", short_help="Remove a bucket.")(rb)
 app.command("stats", short_help="Show what a bucket holds and saves.")(stats)
 app.command("fsck", short_help="Check what is stored, and mend it.")(fsck)

@@ -120,11 +120,11 @@ def migrate(
             if elsewhere is not None:
                 reader = await stack.enter_async_context(elsewhere.client(limits.objects))
             first, second = (Prefix(place.bucket, place.folder) for place in ends)
-            migration = Migration(client, reader, first, second, filters, options, how.verify, selecting.page_size)
+            migration = Migration(client, reader, first, second, filters, options, how.verify)
             run = _Run(migration, tally, how, showing, connection, debug=context.obj.on)
             return await run.run(limits)
 
-    run(context, work, so_far=lambda: str(tally), refused=Code.FAILED)
+    run(context, work, so_far=lambda: str(tally), refused=Code.FAILED, page_size=selecting.page_size)
 
 
 def _ends(source: InS3, destination: InS3, how: How, *, one_service: bool) -> tuple[InS3, InS3]:
@@ -251,8 +251,8 @@ class _Run:
         where = f"s3://{migration.start.bucket}/{migration.start.key}"
         to = "at their place" if migration.in_place else f"to s3://{migration.to.bucket}/{migration.to.key}"
         self._say(f"Files to migrate: {totals.objects:,} ({size(totals.size)}{unknown}), from {where} {to}")
-        if place.cost(totals.size):
-            self._say(f"Expected cost of transfer: ${place.cost(totals.size):.2f}")
+        if cost := place.cost(totals.size + totals.stored_size):
+            self._say(f"Expected cost of transfer: ${cost:.2f}")
 
     async def _dry_run(self, place: Any) -> Code:
         from deltaglider_async.bulk.journal import Totals

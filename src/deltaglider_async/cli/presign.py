@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Annotated
 
 import typer
@@ -9,7 +10,7 @@ import typer
 from deltaglider_async.cli.completion import s3_urls
 from deltaglider_async.cli.groups import grouped
 from deltaglider_async.cli.locations import parse_object
-from deltaglider_async.cli.options import Connection
+from deltaglider_async.cli.options import AsJson, Connection
 from deltaglider_async.cli.run import run
 
 
@@ -22,6 +23,7 @@ def presign(
         int,
         typer.Option("--expires-in", metavar="SECONDS", min=1, max=604800, help="How long it lasts, at most a week."),
     ] = 3600,
+    as_json: AsJson = False,
 ) -> None:
     """\b
     Examples:
@@ -38,7 +40,11 @@ def presign(
 
     async def work() -> int:
         async with connection.client(one_object=True) as client:
-            print(await client.generate_presigned_url_with_rehydration(place.bucket, place.key, ExpiresIn=expires_in))
+            signed = await client.generate_presigned_url_with_rehydration(place.bucket, place.key, ExpiresIn=expires_in)
+        if as_json:
+            print(json.dumps({"kind": "presigned", "source": str(place), "url": signed, "expires_in": expires_in}))
+        else:
+            print(signed)
         return 0
 
     run(context, work)

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from deltaglider_async.cli.aws_options import Asking, Printing
 from deltaglider_async.cli.completion import places
 from deltaglider_async.cli.groups import grouped
 from deltaglider_async.cli.locations import parse_bucket
@@ -19,6 +20,8 @@ from deltaglider_async.cli.run import Code, run
 def purge(
     context: typer.Context,
     bucket: Annotated[str, typer.Argument(metavar="BUCKET", help="bucket or s3://bucket", autocompletion=places)],
+    printing: Printing,
+    asking: Asking,
     connection: Connection,
     dry_run: Annotated[bool, typer.Option("--dry-run", "--dryrun", help="Count them, and remove nothing.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
@@ -42,8 +45,10 @@ def purge(
         from deltaglider_async.cli.text import count, size
 
         async with connection.client() as client:
-            done = await client.purge_temp_files(place.bucket, dry_run=dry_run)
-        if as_json:
+            done = await client.purge_temp_files(place.bucket, dry_run=dry_run, **asking.access)
+        if printing.silent:
+            pass
+        elif as_json:
             print(json.dumps({"bucket": place.bucket, "dry_run": dry_run, **done}, indent=2))
         elif dry_run:
             print(f"(dryrun) {count(done['expired_count'], 'temporary copy').replace('copys', 'copies')} expired")
@@ -54,4 +59,4 @@ def purge(
             print(f"dg: {message}", file=sys.stderr)
         return Code.FAILED if done["errors"] else Code.DONE
 
-    run(context, work)
+    run(context, work, page_size=asking.page_size)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from deltaglider_async.cli.aws_options import Pace, Showing
+from deltaglider_async.cli.aws_options import AsRecords, Pace, Printing, Showing
 from deltaglider_async.cli.completion import s3_urls
 from deltaglider_async.cli.groups import grouped
 from deltaglider_async.cli.locations import InS3
@@ -24,8 +25,10 @@ if TYPE_CHECKING:
 def rb(
     context: typer.Context,
     url: Annotated[str, typer.Argument(metavar="URL", help="s3://bucket", autocompletion=s3_urls)],
+    printing: Printing,
     connection: Connection,
     force: Annotated[bool, typer.Option("--force", help="Remove all that is in it first.")] = False,
+    as_json: AsRecords = False,
 ) -> None:
     """\b
     Examples:
@@ -44,27 +47,28 @@ def rb(
     from deltaglider_async.cli.progress import Tally
 
     tally = Tally(go_on="the same command again removes the rest")
+    showing = Showing(quiet=printing.silent, color=printing.color, as_json=as_json)
 
     async def work() -> Code:
         async with connection.client() as client:
-            if force and await _empty(client, place, tally, debug=context.obj.on) != Code.DONE:
+            if force and await _empty(client, place, tally, showing, debug=context.obj.on) != Code.DONE:
                 print(f"remove_bucket failed: {place.bucket} still has objects, and stays", file=sys.stderr)
                 return Code.FAILED
-            return await _remove(client, place, force=force)
+            return await _remove(client, place, showing, force=force)
 
     run(context, work, so_far=lambda: str(tally) if force else "", refused=Code.FAILED)
 
 
-async def _empty(client: DeltaGliderClient, place: InS3, tally: Tally, *, debug: bool) -> Code:
+async def _empty(client: DeltaGliderClient, place: InS3, tally: Tally, showing: Showing, *, debug: bool) -> Code:
     from deltaglider_async.bulk.plan import deletes, planned
     from deltaglider_async.bulk.sources import listing
     from deltaglider_async.cli.carry_out import carry_out
 
     plan = planned(listing(client, place.bucket, ""), deletes())
-    return await carry_out(client, plan, tally, showing=Showing(), limits=Pace().limits, debug=debug)
+    return await carry_out(client, plan, tally, showing=showing, limits=Pace().limits, debug=debug, deletes=True)
 
 
-async def _remove(client: DeltaGliderClient, place: InS3, *, force: bool) -> Code:
+async def _remove(client: DeltaGliderClient, place: InS3, showing: Showing, *, force: bool) -> Code:
     from deltaglider_async.errors import NotFoundError, StorageIOError
 
     try:
@@ -74,5 +78,8 @@ async def _remove(client: DeltaGliderClient, place: InS3, *, force: bool) -> Cod
     except (NotFoundError, StorageIOError) as error:
         print(f"remove_bucket failed: s3://{place.bucket} {error}", file=sys.stderr)
         return Code.FAILED
-    print(f"remove_bucket: {place.bucket}")
+    if showing.as_json:
+        print(json.dumps({"kind": "bucket", "name": place.bucket, "removed": True}))
+    elif not showing.silent:
+        print(f"remove_bucket: {place.bucket}")
     return Code.DONE

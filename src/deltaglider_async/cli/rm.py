@@ -52,9 +52,13 @@ def rm(
     async def work() -> Code:
         async with connection.client(limits.objects) as client:
             plan = _plan(client, place, filters, selecting, recursive=recursive)
-            return await carry_out(client, plan, tally, showing=showing, limits=limits, debug=context.obj.on)
+            # By the thousand, unless it is said how many objects are to be removed at once.
+            deletes = recursive and pace.concurrency is None
+            return await carry_out(
+                client, plan, tally, showing=showing, limits=limits, debug=context.obj.on, deletes=deletes
+            )
 
-    run(context, work, so_far=lambda: str(tally), refused=Code.FAILED)
+    run(context, work, so_far=lambda: str(tally), refused=Code.FAILED, page_size=selecting.page_size)
 
 
 def _plan(
@@ -69,9 +73,5 @@ def _plan(
         yield StoredObject(place.bucket, place.key, place.key.rpartition("/")[2])
 
     access = selecting.access
-    objects = (
-        listing(client, place.bucket, place.folder, access=access, page_size=selecting.page_size)
-        if recursive
-        else alone()
-    )
+    objects = listing(client, place.bucket, place.folder, access=access) if recursive else alone()
     return planned(objects, deletes(filters=filters, options=Options(access=access)))

@@ -48,20 +48,24 @@ def run(
     so_far: Callable[[], str] = lambda: "",
     refused: Code = Code.SERVICE,
     settings_needed: bool = True,
+    page_size: int | None = None,
 ) -> NoReturn:
     """Run `work` to its end and leave with the exit code that it returns.
 
     An interruption cancels it, waits for its clean-up, and says `so_far()`. `refused` is the code for what the service
     refuses as a whole: `aws s3 cp` and its like count that as one failure among others. Without `settings_needed`,
-    wrong `DG_*` variables do not end the command.
+    wrong `DG_*` variables do not end the command. `page_size`: keys that the service is asked for at once.
     """
     import asyncio
+
+    from deltaglider_async.store.limits import Limits, limited
 
     debug = isinstance(context.obj, Debug) and context.obj.on
     try:
         with contextlib.nullcontext() if settings_needed else contextlib.suppress(ConfigurationError):
             _configure_logging(debug)
-        code = asyncio.run(_until_signalled(work))
+        with limited(Limits(page_size=page_size)):
+            code = asyncio.run(_until_signalled(work))
         sys.stdout.flush()
     except _Interrupted as interruption:
         _say("\r"[: sys.stderr.isatty()] + "dg: interrupted" + (f": {so_far()}" if so_far() else ""))

@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from deltaglider_async.cli.aws_options import Asking, Printing
 from deltaglider_async.cli.completion import places
 from deltaglider_async.cli.groups import grouped
 from deltaglider_async.cli.locations import parse_bucket
 from deltaglider_async.cli.options import Connection
 from deltaglider_async.cli.run import run
 from deltaglider_async.cli.savings import NAMED, USUAL_PRICE, Figures, Folder, Problem, orphaned, poor, ranked
+from deltaglider_async.cli.seen import Seen
 
 if TYPE_CHECKING:
     from deltaglider_async.client import DeltaGliderClient
@@ -28,6 +30,8 @@ def stats(
     bucket: Annotated[
         str, typer.Argument(metavar="BUCKET", help="bucket, s3://bucket or s3://bucket/prefix", autocompletion=places)
     ],
+    printing: Printing,
+    asking: Asking,
     connection: Connection,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     detailed: Annotated[bool, typer.Option("--detailed", help="Ask each delta what it stands for (default).")] = False,
@@ -68,6 +72,8 @@ def stats(
     if no_cache and (remember or refresh):
         raise typer.BadParameter("--no-cache excludes --remember and --refresh.")
     mode: StatsMode = "quick" if quick else "sampled" if sampled else "detailed"
+    printing.set_color()
+    seen = Seen(shown=not printing.silent)
 
     async def work() -> int:
         async with connection.client() as client:
@@ -78,14 +84,19 @@ def stats(
                 refresh_cache=refresh,
                 prefix=place.folder,
                 remember=remember,
+                deltaspaces=by_prefix or html is not None,
+                progress=seen.count,
+                **dict[str, Any](asking.access),
             )
+            seen.clear()
             figures = Figures(f"s3://{place.bucket}/{place.folder}", found, price_per_gb)
             if by_prefix or html is not None:
-                spaces = await client.get_deltaspace_stats(place.bucket, mode, prefix=place.folder, remember=remember)
-                folders = ranked(spaces)
+                folders = ranked(found.deltaspaces)
                 figures = replace(figures, folders=folders, problems=await _problems(client, folders))
         if html is not None:
             await _write(html, figures)
+        if printing.silent:
+            return 0
         if as_json:
             print(json.dumps(_record(figures, by_prefix=by_prefix), indent=2))
         else:
@@ -94,7 +105,7 @@ def stats(
             show(figures, by_prefix=by_prefix)
         return 0
 
-    run(context, work)
+    run(context, work, page_size=asking.page_size)
 
 
 def _record(figures: Figures, *, by_prefix: bool) -> dict[str, Any]:
@@ -103,7 +114,8 @@ def _record(figures: Figures, *, by_prefix: bool) -> dict[str, Any]:
         "monthly_cost_before": figures.cost_before,
         "monthly_cost_after": figures.cost_after,
     }
-    record = asdict(figures.stats) | costs
+    record = asdict(replace(figures.stats, deltaspaces=())) | costs
+    del record["deltaspaces"]
     if by_prefix:
         record["deltaspaces"] = [folder.record() for folder in figures.folders]
         record["problems"] = [asdict(problem) for problem in figures.problems]

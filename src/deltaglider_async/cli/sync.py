@@ -78,7 +78,7 @@ def sync(
             plan = syncing.plan(*ends)
             return await carry_out(client, plan, tally, showing=showing, limits=limits, debug=context.obj.on)
 
-    run(context, work, so_far=lambda: str(tally), refused=Code.FAILED)
+    run(context, work, so_far=lambda: str(tally), refused=Code.FAILED, page_size=selecting.page_size)
 
 
 def _direction(source: Location, destination: Location) -> Any:
@@ -148,13 +148,7 @@ class _Syncing:
     async def _objects(self, place: InS3) -> AsyncGenerator[StoredObject, None]:
         from deltaglider_async.bulk.sources import listing
 
-        found = listing(
-            self.client,
-            place.bucket,
-            place.folder,
-            access=self.selecting.access,
-            page_size=self.selecting.page_size,
-        )
+        found = listing(self.client, place.bucket, place.folder, access=self.selecting.access)
         async with aclosing(found):
             async for each in found:
                 if not each.marker:

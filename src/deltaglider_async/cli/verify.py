@@ -57,8 +57,8 @@ def verify(
         from deltaglider_async.bulk.sources import listing
         from deltaglider_async.cli.carry_out import carry_out
 
-        access, page_size = selecting.access, selecting.page_size
-        objects = listing(client, place.bucket, place.folder, access=access, page_size=page_size)
+        access = selecting.access
+        objects = listing(client, place.bucket, place.folder, access=access)
         plan = planned(objects, checks(filters=filters, options=Options(access=access)))
         return await carry_out(client, plan, tally, showing=showing, limits=limits, debug=context.obj.on)
 
@@ -73,4 +73,4 @@ def verify(
         async with connection.client(limits.objects, one_object=not recursive) as client:
             return await (all_below if recursive else one)(client)
 
-    run(context, work, so_far=lambda: str(tally) if recursive else "")
+    run(context, work, so_far=lambda: str(tally) if recursive else "", page_size=selecting.page_size)

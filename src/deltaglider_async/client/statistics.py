@@ -24,6 +24,7 @@ class Statistics(ClientBase):
         detailed_stats: bool | None = None,
         prefix: str = "",
         remember: bool = False,
+        deltaspaces: bool = False,
         progress: Callable[[int], None] = lambda objects: None,
         **arguments: Any,
     ) -> BucketStats:
@@ -37,7 +38,8 @@ class Statistics(ClientBase):
 
         `use_cache`: a result of this client, as detailed or more, is returned as it is, until this client puts, deletes
         or copies anything in the bucket; what others write is not noticed. `refresh_cache` counts anew and asks all
-        again; so does `use_cache=False`, and remembers nothing. `detailed_stats=True` is the original's older name of
+        again; so does `use_cache=False`, and remembers nothing. `deltaspaces`: each folder's statistics too, always
+        counted anew, from the same listing. `detailed_stats=True` is the original's older name of
         `mode="detailed"`. `progress` gets the number of stored objects seen. `RequestPayer` and `ExpectedBucketOwner`
         as in boto3.
 
@@ -57,6 +59,7 @@ class Statistics(ClientBase):
                 remembered=use_cache and not refresh_cache,
                 remember=use_cache or refresh_cache,
                 in_bucket=remember,
+                deltaspaces=deltaspaces,
                 access=self._access(arguments),
                 progress=progress,
             ),

@@ -20,7 +20,7 @@ from deltaglider_async.engine.core import Engine, Response
 from deltaglider_async.errors import InvalidRequestError
 from deltaglider_async.store.conditions import is_aws
 from deltaglider_async.store.errors import answered_as_head, upload_failures
-from deltaglider_async.store.limits import Limits, Pace, limited
+from deltaglider_async.store.limits import Pace, limited, limits
 from deltaglider_async.store.s3 import Store
 from deltaglider_async.streams import Chunks
 from deltaglider_async.streams.body import ObjectBody
@@ -256,12 +256,12 @@ def _path(filename: Any) -> Path:
 def _limited(config: Any) -> AbstractContextManager[None]:
     """What counts here of boto3's `TransferConfig`, or of that of s3transfer."""
     if config is None:
-        return limited(Limits(to_the_end=True))
+        return limited(replace(limits(), to_the_end=True))
     if not hasattr(config, "max_request_concurrency"):
         raise InvalidRequestError(f"Config is {type(config).__name__}. Accepted: boto3.s3.transfer.TransferConfig.")
     requests = config.max_request_concurrency if getattr(config, "use_threads", True) else 1
     pace = Pace(config.max_bandwidth) if config.max_bandwidth else None
-    return limited(Limits(requests, pace, to_the_end=True))
+    return limited(replace(limits(), requests=requests, pace=pace, to_the_end=True))
 
 
 def _service(client: Any) -> str:

@@ -8,7 +8,7 @@ held meanwhile are sums, one of each folder.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -42,6 +42,8 @@ class StatsRequest:
     remembered: bool = True
     remember: bool = True
     in_bucket: bool = False
+    deltaspaces: bool = False
+    """Whether each deltaspace is wanted too. They are not remembered."""
     access: Response = field(default_factory=dict)
     progress: Callable[[int], None] = lambda objects: None
 
@@ -196,13 +198,14 @@ async def bucket_stats(engine: Engine, request: StatsRequest) -> BucketStats:
     they are stored).
     """
     remembered, changes = engine.remembered, engine.remembered.changes(request.bucket)
-    if request.remembered and (result := remembered.result(request.bucket, request.prefix, request.mode)):
-        return result
+    known = remembered.result(request.bucket, request.prefix, request.mode)
+    if known is not None and request.remembered and not request.deltaspaces:
+        return known
     count, warnings = await _counted(engine, request)
     result = _result(request, count, warnings)
     if request.remember:
         remembered.keep(request.prefix, request.mode, result, changes)
-    return result
+    return replace(result, deltaspaces=tuple(_spaces(request, count))) if request.deltaspaces else result
 
 
 async def deltaspace_stats(engine: Engine, request: StatsRequest) -> list[DeltaspaceStats]:

@@ -1,4 +1,4 @@
-"""What one transfer may take of the network: requests at once, and bytes per second.
+"""What one transfer may take of the network: requests at once, bytes per second, keys per page of a listing.
 
 A context variable, so that it holds for all that is done inside the call that sets it, and for nothing beside it.
 """
@@ -32,14 +32,20 @@ class Pace:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """`requests`: parts of one object under way at once. The store has a limit of its own, which stays.
+    """`requests`: parts of one object under way at once. `page_size`: keys that the service is asked for at once.
 
-    `to_the_end`: what is read is read to its end, and at once, so that it may come over several connections.
+    The store has limits of its own, which stay. `to_the_end`: what is read is read to its end, and at once, so that it
+    may come over several connections.
     """
 
     requests: int = sys.maxsize
     pace: Pace | None = None
     to_the_end: bool = False
+    page_size: int | None = None
+
+    def most_keys(self, wanted: int | None) -> int | None:
+        """How many keys a page may have of those that are wanted; None: as many as the service gives."""
+        return min((most for most in (wanted, self.page_size) if most is not None), default=None)
 
 
 _LIMITS: ContextVar[Limits] = ContextVar("limits", default=Limits())  # noqa: B039, it is frozen

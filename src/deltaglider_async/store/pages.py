@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from deltaglider_async.store.errors import translated
+from deltaglider_async.store.limits import limits
 from deltaglider_async.store.s3 import Arguments, Response, Store
 
 
@@ -62,7 +63,7 @@ class VersionPages:
 
     async def pages(self, prefix: str, delimiter: str, after: str, most: int) -> AsyncGenerator[StoredPage, None]:
         """ListObjectVersions. Only the names of a page are in order: S3 gives versions and delete markers apart."""
-        asked: Response = {"Prefix": prefix, "Delimiter": delimiter or None, "MaxKeys": most}
+        asked: Response = {"Prefix": prefix, "Delimiter": delimiter or None, "MaxKeys": limits().most_keys(most)}
         marker: Response = {"KeyMarker": after or None}
         while True:
             with translated("list the versions of", f"s3://{self._bucket}/{prefix}"):

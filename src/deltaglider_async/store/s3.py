@@ -425,7 +425,7 @@ class Store:
 
     async def pages(self, bucket: str, arguments: Arguments = NONE) -> AsyncGenerator[Response, None]:
         """ListObjectsV2, page after page, as stored."""
-        token: Response = {}
+        token: Response = {"MaxKeys": limits().most_keys(arguments.get("MaxKeys"))}
         while True:
             with translated("list", f"s3://{bucket}/{arguments.get('Prefix') or ''}"):
                 page: Response = await self.s3.list_objects_v2(
@@ -434,7 +434,7 @@ class Store:
             yield page
             if not page.get("IsTruncated"):
                 return
-            token = {"ContinuationToken": page["NextContinuationToken"]}
+            token["ContinuationToken"] = page["NextContinuationToken"]
 
 
 def _has_checksum(arguments: Arguments) -> bool:

@@ -118,6 +118,8 @@ class BucketStats:
     """References that no delta uses; not counted in any size."""
     orphaned_size: int = 0
     warnings: tuple[str, ...] = field(default=())
+    deltaspaces: tuple[DeltaspaceStats, ...] = ()
+    """Each folder that has objects of its own, in the order of their names, where that was asked for."""
 
 
 @dataclass(frozen=True, slots=True)
