@@ -23,12 +23,14 @@ class Options:
     """None: the name decides. False: always the plain form."""
     max_ratio: float | None = None
     """None: the client's."""
-    arguments: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    arguments: Mapping[str, Any] = field(default_factory=dict, hash=False, repr=False)
     """boto3's for PutObject or CopyObject: `ACL`, `StorageClass`, `ContentType`, `MetadataDirective`, ..."""
     metadata: Mapping[str, str] | None = field(default=None, hash=False)
     """The user metadata of what is written. None: the source's, where it has any."""
     access: Mapping[str, Any] = field(default_factory=dict, hash=False)
     """What goes with every request: `RequestPayer`, `ExpectedBucketOwner`."""
+    reading: Mapping[str, Any] = field(default_factory=dict, hash=False, repr=False)
+    """What goes with requests that read the source, too: `SSECustomerKey` and its like, `ChecksumMode`."""
     guess_content_type: bool = True
     """Whether an upload's content type follows from the file's name, where `arguments` give none."""
     move: bool = False

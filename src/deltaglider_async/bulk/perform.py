@@ -48,10 +48,14 @@ _OF_COPY = ("MetadataDirective", "TaggingDirective")
 
 @dataclass(frozen=True, slots=True)
 class Performer:
-    """Carries out single actions. Copies, and moves of objects, read from `source`; all else is `client`'s."""
+    """Carries out single actions. Copies, and moves of objects, read from `source`; all else is `client`'s.
+
+    `one_service`: it can copy from `source`'s buckets to `client`'s by itself.
+    """
 
     client: DeltaGliderClient
     source: DeltaGliderClient
+    one_service: bool = False
 
     async def __call__(self, action: Action, progress: Progress) -> Summary:
         """Do it. Raises what the client raises, `OSError`, `InvalidRequestError`, `SourceChangedError`."""
@@ -98,8 +102,8 @@ class Performer:
 
     async def _download(self, action: Download, progress: Progress) -> Summary:
         await run_sync(prepare_place, action.path, action.root)
-        access: Mapping[str, Any] = action.options.access
-        answer = await self.client.get_object(Bucket=action.bucket, Key=action.key, progress=progress, **access)
+        asked: dict[str, Any] = {**action.options.access, **action.options.reading}
+        answer = await self.client.get_object(Bucket=action.bucket, Key=action.key, progress=progress, **asked)
         async with answer["Body"] as body:
             await write_file(action.path, body)
         recorded = read_time(answer.get("Metadata", {}).get(RECORDED_TIME)) if action.options.recorded_times else None
@@ -113,9 +117,9 @@ class Performer:
     async def _copy(self, action: Copy, progress: Progress) -> Summary:
         etag = None
         if action.options.move:
-            head = await self.source.head_object(Bucket=action.bucket, Key=action.key, **action.options.access)
-            etag = head["ETag"]
-        if self.source is self.client and not action.options.decides_form:
+            asked: dict[str, Any] = {**action.options.access, **action.options.reading}
+            etag = (await self.source.head_object(Bucket=action.bucket, Key=action.key, **asked))["ETag"]
+        if (self.one_service or self.source is self.client) and not action.options.decides_form:
             summary = await self._copy_by_client(action, progress)
         else:
             summary = await self._put_anew(action, progress)
@@ -126,6 +130,7 @@ class Performer:
     async def _copy_by_client(self, action: Copy, progress: Progress) -> Summary:
         options = action.options
         arguments = dict(options.arguments) | dict(options.access)
+        arguments |= {f"CopySource{name}": value for name, value in options.reading.items()}
         if options.metadata is not None:
             arguments |= {"Metadata": options.metadata}
             arguments.setdefault("MetadataDirective", "REPLACE")
@@ -142,7 +147,8 @@ class Performer:
         """Options for how it is stored are for a put, and so are copies between services."""
         options = action.options
         access: Mapping[str, Any] = options.access
-        source: Mapping[str, Any] = await self.source.get_object(Bucket=action.bucket, Key=action.key, **access)
+        asked: dict[str, Any] = {**access, **options.reading}
+        source: Mapping[str, Any] = await self.source.get_object(Bucket=action.bucket, Key=action.key, **asked)
         default = "COPY" if options.metadata is None else "REPLACE"
         replaces = options.arguments.get("MetadataDirective", default) == "REPLACE"
         given = _without(options.arguments, _OF_COPY)

@@ -255,7 +255,12 @@ def parse_rate(text: str) -> float:
 
 
 #: Options of `aws s3` whose value may be left out, what it is then, and what it may be.
-_OPTIONAL = {"--sse": ("AES256", ("AES256", "aws:kms")), "--request-payer": ("requester", ("requester",))}
+_OPTIONAL = {
+    "--sse": ("AES256", ("AES256", "aws:kms")),
+    "--sse-c": ("AES256", ("AES256",)),
+    "--sse-c-copy-source": ("AES256", ("AES256",)),
+    "--request-payer": ("requester", ("requester",)),
+}
 
 
 def completed(args: list[str]) -> list[str]:

@@ -26,8 +26,13 @@ async def carry_out(
     limits: Limits,
     debug: bool,
     deletes: bool = False,
+    source: DeltaGliderClient | None = None,
 ) -> Code:
-    """Do it, or print what would be done. Returns the exit code. `deletes`: of many objects, and of nothing else."""
+    """Do it, or print what would be done. Returns the exit code.
+
+    `deletes`: of many objects, and of nothing else. `source` reads what is copied, from another region of the service.
+    """
+    from deltaglider_async.bulk.perform import Performer
     from deltaglider_async.bulk.removal import remove
     from deltaglider_async.bulk.transfer import transfer
     from deltaglider_async.cli.progress import display, follow
@@ -36,7 +41,8 @@ async def carry_out(
         return await show_plan(plan, as_json=showing.as_json, silent=showing.silent)
     showing.set_color()
     shown = display(quiet=showing.silent, bars=not showing.no_progress, as_json=showing.as_json, debug=debug)
-    events = remove(client, plan) if deletes else transfer(client, plan, limits=limits)
+    perform = Performer(client, source or client, one_service=True)
+    events = remove(client, plan) if deletes else transfer(client, plan, limits=limits, perform=perform)
     return await follow(events, tally, shown)
 
 

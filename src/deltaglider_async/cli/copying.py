@@ -48,6 +48,7 @@ class Copying:
     """A copy or a move from one place to another."""
 
     client: DeltaGliderClient
+    """What reads SOURCE, where that is in S3."""
     source: Location
     destination: Location
     filters: Filters
@@ -102,7 +103,7 @@ class Copying:
                 if self.filters.allow(file.name):
                     yield Upload(path, bucket, key, file.size, options)
             case InS3() as place, to:
-                found = await one_object(self.client, place.bucket, place.key, self.selecting.access)
+                found = await one_object(self.client, place.bucket, place.key, {**options.access, **options.reading})
                 if not self.filters.allow(found.name):
                     return
                 if found.archived and self.reading.archived != "try":

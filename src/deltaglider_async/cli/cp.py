@@ -11,6 +11,7 @@ import typer
 from deltaglider_async.cli.aws_options import Pace, Reading, Selecting, Showing, Writing
 from deltaglider_async.cli.completion import urls
 from deltaglider_async.cli.groups import grouped
+from deltaglider_async.cli.guarding import Guarding
 from deltaglider_async.cli.locations import InS3, Location, parse_location
 from deltaglider_async.cli.options import Connection, Recursive, ordered_filters
 from deltaglider_async.cli.run import Code, run
@@ -46,6 +47,7 @@ def cp(
     recursive: Recursive = False,
     selecting: Selecting,
     writing: Writing,
+    guarding: Guarding,
     reading: Reading,
     showing: Showing,
     pace: Pace,
@@ -69,6 +71,7 @@ def cp(
     ends = parse_location(source), parse_location(destination)
     check(*ends, recursive=recursive, verb="cp")
     options = writing.options(selecting.access, recorded_times=reading.preserve_times)
+    options = guarding.applied(options, *ends)
 
     from deltaglider_async.cli.carry_out import carry_out
     from deltaglider_async.cli.progress import Tally
@@ -77,12 +80,14 @@ def cp(
     exact = sys.stdout.isatty() and not showing.silent  # sizes are for the bars; they cost a request per delta
 
     async def work() -> Code:
-        async with connection.client(limits.objects, one_object=not recursive) as client:
+        async with guarding.clients(connection, ends, limits.objects, one_object=not recursive) as (client, source):
             if "-" in ends:
                 return await _stream(client, ends, options, expected_size, showing)
-            copying = Copying(client, *ends, filters, options, selecting, reading, exact)
-            plan = copying.recursive() if recursive else copying.single()
-            return await carry_out(client, plan, tally, showing=showing, limits=limits, debug=context.obj.on)
+            copying = Copying(source, *ends, filters, options, selecting, reading, exact)
+            plan = guarding.checked(copying.recursive()) if recursive else copying.single()
+            return await carry_out(
+                client, plan, tally, showing=showing, limits=limits, debug=context.obj.on, source=source
+            )
 
     run(context, work, so_far=lambda: str(tally), refused=Code.FAILED, page_size=selecting.page_size)
 
@@ -130,8 +135,8 @@ async def _from_stdin(client: DeltaGliderClient, to: InS3, options: Options, exp
 async def _to_stdout(client: DeltaGliderClient, source: InS3, options: Options) -> None:
     from deltaglider_async.cli.stdio import write_stdout
 
-    access: dict[str, Any] = dict(options.access)
-    answer = await client.get_object(Bucket=source.bucket, Key=source.key, **access)
+    asked: dict[str, Any] = {**options.access, **options.reading}
+    answer = await client.get_object(Bucket=source.bucket, Key=source.key, **asked)
     async with answer["Body"] as body:
         async for chunk in body:
             await write_stdout(chunk)

@@ -10,6 +10,7 @@ import typer
 from deltaglider_async.cli.aws_options import Pace, Reading, Selecting, Showing, Writing
 from deltaglider_async.cli.completion import urls
 from deltaglider_async.cli.groups import grouped
+from deltaglider_async.cli.guarding import Guarding
 from deltaglider_async.cli.locations import parse_location
 from deltaglider_async.cli.options import Connection, Recursive, ordered_filters
 from deltaglider_async.cli.run import Code, run
@@ -26,6 +27,7 @@ def mv(
     recursive: Recursive = False,
     selecting: Selecting,
     writing: Writing,
+    guarding: Guarding,
     reading: Reading,
     showing: Showing,
     pace: Pace,
@@ -47,6 +49,7 @@ def mv(
     ends = parse_location(source), parse_location(destination)
     check(*ends, recursive=recursive, verb="mv")
     options = writing.options(selecting.access, move=True, recorded_times=reading.preserve_times)
+    options = guarding.applied(options, *ends)
 
     from deltaglider_async.cli.carry_out import carry_out
     from deltaglider_async.cli.progress import Tally
@@ -55,9 +58,11 @@ def mv(
     exact = sys.stdout.isatty() and not showing.silent
 
     async def work() -> Code:
-        async with connection.client(limits.objects, one_object=not recursive) as client:
-            copying = Copying(client, *ends, filters, options, selecting, reading, exact)
-            plan = copying.recursive() if recursive else copying.single()
-            return await carry_out(client, plan, tally, showing=showing, limits=limits, debug=context.obj.on)
+        async with guarding.clients(connection, ends, limits.objects, one_object=not recursive) as (client, source):
+            copying = Copying(source, *ends, filters, options, selecting, reading, exact)
+            plan = guarding.checked(copying.recursive()) if recursive else copying.single()
+            return await carry_out(
+                client, plan, tally, showing=showing, limits=limits, debug=context.obj.on, source=source
+            )
 
     run(context, work, so_far=lambda: str(tally), refused=Code.FAILED, page_size=selecting.page_size)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -13,6 +12,7 @@ import typer
 from deltaglider_async.cli.aws_options import Pace, Reading, Selecting, Showing, Writing
 from deltaglider_async.cli.completion import urls
 from deltaglider_async.cli.groups import grouped
+from deltaglider_async.cli.guarding import Guarding
 from deltaglider_async.cli.locations import InS3, Location, OnDisk, parse_location
 from deltaglider_async.cli.options import Connection, ordered_filters
 from deltaglider_async.cli.run import Code, run
@@ -43,6 +43,7 @@ def sync(
     ] = False,
     selecting: Selecting,
     writing: Writing,
+    guarding: Guarding,
     reading: Reading,
     showing: Showing,
     pace: Pace,
@@ -66,6 +67,7 @@ def sync(
     direction = _direction(*ends)
     comparison = Comparison(direction, size_only, exact_timestamps, checksum, reading.preserve_times)
     options = writing.options(selecting.access, recorded_times=reading.preserve_times)
+    options = guarding.applied(options, *ends)
 
     from deltaglider_async.cli.carry_out import carry_out
     from deltaglider_async.cli.progress import Tally
@@ -73,10 +75,12 @@ def sync(
     tally = Tally(go_on="the same command again does the rest")
 
     async def work() -> Code:
-        async with connection.client(limits.objects) as client:
-            syncing = _Syncing(client, filters, options, selecting, reading, comparison, delete)
-            plan = syncing.plan(*ends)
-            return await carry_out(client, plan, tally, showing=showing, limits=limits, debug=context.obj.on)
+        async with guarding.clients(connection, ends, limits.objects) as (client, source):
+            syncing = _Syncing(client, source, ends, filters, options, selecting, reading, comparison, delete)
+            plan = guarding.checked(syncing.plan(*ends))
+            return await carry_out(
+                client, plan, tally, showing=showing, limits=limits, debug=context.obj.on, source=source
+            )
 
     run(context, work, so_far=lambda: str(tally), refused=Code.FAILED, page_size=selecting.page_size)
 
@@ -100,6 +104,8 @@ class _Syncing:
     """One sync's listings, planners and questions."""
 
     client: DeltaGliderClient
+    source_client: DeltaGliderClient
+    ends: tuple[Location, Location]
     filters: Filters
     options: Options
     selecting: Selecting
@@ -133,11 +139,22 @@ class _Syncing:
         from deltaglider_async.bulk.sources import digest, examined
         from deltaglider_async.bulk.sync import Rules, paired, synced
 
-        examine = partial(examined, self.client, access=self.selecting.access)
+        async def examine(found: StoredObject) -> StoredObject:
+            client, key = self._reads(found)
+            # A delta, whose size the listing does not tell, is never encrypted with a key of the customer's.
+            return await examined(client, found, {**self.selecting.access, **(key if found.size is not None else {})})
+
         rules: Rules[LocalFile | StoredObject, LocalFile | StoredObject] = Rules(
             self.comparison, carry, remove, examine, digest
         )
         return synced(paired(sources, destinations), rules)
+
+    def _reads(self, found: StoredObject) -> tuple[DeltaGliderClient, Mapping[str, Any]]:
+        """What asks about an object, and with which key of the customer's."""
+        source, options = self.ends[0], self.options
+        if isinstance(source, InS3) and found.bucket == source.bucket and found.key.startswith(source.folder):
+            return self.source_client, options.reading
+        return self.client, {name: each for name, each in options.arguments.items() if name.startswith("SSECustomer")}
 
     def _remove(self) -> Any:
         from deltaglider_async.bulk.actions import Options
@@ -148,7 +165,8 @@ class _Syncing:
     async def _objects(self, place: InS3) -> AsyncGenerator[StoredObject, None]:
         from deltaglider_async.bulk.sources import listing
 
-        found = listing(self.client, place.bucket, place.folder, access=self.selecting.access)
+        client = self.source_client if place == self.ends[0] else self.client
+        found = listing(client, place.bucket, place.folder, access=self.selecting.access)
         async with aclosing(found):
             async for each in found:
                 if not each.marker:
