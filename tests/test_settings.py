@@ -27,6 +27,7 @@ DEFAULTS: dict[str, Any] = {
     "DG_DELTA_MAX_SIZE": None,
     "DG_LOG_LEVEL": "INFO",
     "DG_XDELTA3": "xdelta3",
+    "DG_XDELTA3_LEVEL": None,
     "DG_DISABLE_EC2_DETECTION": False,
 }
 VARIABLES = [*DEFAULTS, "DG_MEMORY_MB"]
@@ -53,6 +54,7 @@ VALID: list[tuple[str, str, Any]] = [
     ("DG_LOG_LEVEL", "debug", "DEBUG"),
     ("DG_LOG_LEVEL", "Warning", "WARNING"),
     ("DG_XDELTA3", "/opt/bin/xdelta3", "/opt/bin/xdelta3"),
+    ("DG_XDELTA3_LEVEL", "9", 9),
     ("DG_DISABLE_EC2_DETECTION", "true", True),
     ("DG_DISABLE_EC2_DETECTION", "1", True),
     ("DG_DISABLE_EC2_DETECTION", "yes", True),
@@ -84,6 +86,7 @@ INVALID: list[tuple[str, str, str]] = [
     ("DG_DELTA_MAX_SIZE", "large", "2GiB"),
     ("DG_MEMORY_MB", "0", "from 1"),
     ("DG_DISABLE_EC2_DETECTION", "perhaps", "true, 1 or yes"),
+    ("DG_XDELTA3_LEVEL", "0", "1 (fastest) to 9"),
     ("DG_LOG_LEVEL", "LOUD", "DEBUG, INFO, WARNING, ERROR or CRITICAL"),
 ]
 

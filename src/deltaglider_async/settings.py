@@ -83,6 +83,9 @@ class Settings(BaseSettings):
     xdelta3: str = "xdelta3"
     """Path or name of the xdelta3 program."""
 
+    xdelta3_level: int | None = Field(default=None, ge=1, le=9)
+    """How hard xdelta3 tries, 1 to 9. Default: by the reference's size and content."""
+
     disable_ec2_detection: bool = False
     """`dg migrate` does not look whether it runs on EC2, and in which region."""
 
@@ -226,6 +229,7 @@ _ACCEPTED = {
     "memory_mb": "Accepted: a whole number of MiB from 1; the default is a quarter of the machine's memory.",
     "log_level": "Accepted: DEBUG, INFO, WARNING, ERROR or CRITICAL.",
     "xdelta3": "Accepted: the path or name of the xdelta3 program.",
+    "xdelta3_level": "Accepted: 1 (fastest) to 9 (smallest deltas); the default is a choice by size and content.",
     "disable_ec2_detection": "Accepted: true, 1 or yes; false, 0 or no, which is the default.",
 }
 

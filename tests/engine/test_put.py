@@ -561,3 +561,20 @@ async def test_a_damaged_reference_is_never_used(client: DeltaGliderClient, buck
     with pytest.raises(IntegrityMismatchError):
         await client.put_object(Bucket=bucket, Key="a/2.zip", Body=version(BASE, 2))
     assert await stored(s3, bucket) == before
+
+
+async def test_an_unrelated_file_costs_no_encoder_and_no_download(make_client: MakeClient, bucket: str) -> None:
+    base, other = os.urandom(5 << 20), os.urandom(5 << 20)
+    async with make_client() as client:
+        await client.put_object(Bucket=bucket, Key="a/1.zip", Body=base)
+    async with make_client(xdelta3="/nonexistent/xdelta3") as client:
+        afar = await client.put_object(Bucket=bucket, Key="a/2.zip", Body=other)
+        assert client._engine.cache.stored_size() == 0
+        with pytest.raises(CodecUnavailableError):
+            await client.put_object(Bucket=bucket, Key="a/3.zip", Body=base[1:])
+        at_hand = await client.put_object(Bucket=bucket, Key="a/3.zip", Body=other)
+    for response in (afar, at_hand):
+        info = response["DeltaGliderInfo"]
+        assert info["Operation"] == "upload_direct"
+        assert info["Reason"] == "too little of it is in the deltaspace's reference"
+        assert info["CompressionRatio"] > 0.5

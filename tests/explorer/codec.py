@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+from collections.abc import Sequence
 from contextlib import aclosing
 from typing import Any
 
@@ -26,13 +27,16 @@ class MaskingCodec:
         self._nonces = itertools.count(1)
         self._unique = unique
 
-    async def encode(self, reference: Any, body: Chunks, *, program: str = "") -> Chunks:
+    async def encode(self, reference: Any, body: Chunks, *, options: Sequence[str] = (), program: str = "") -> Chunks:
         async with aclosing(body):
             data = b"".join([chunk async for chunk in body])
         name = hashlib.sha256(data).digest()[:_WIDTH]
         self._bodies[name] = data
         nonce = b"%016d" % (next(self._nonces) if self._unique else 0)
         yield _HEAD + nonce + _masked(name, await _mask(reference))
+
+    def unchanged(self, reference: Any, body: Chunks) -> Chunks:
+        return self.encode(reference, body)
 
     async def decode(self, reference: Any, delta: Chunks, size: int, *, program: str = "") -> Chunks:
         async with aclosing(delta):

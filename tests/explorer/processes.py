@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import aclosing
 from typing import Any
 
@@ -15,10 +16,16 @@ class Processes:
     def __init__(self) -> None:
         self.busy = 0
 
-    async def encode(self, reference: Any, body: Chunks, *, program: str = "xdelta3") -> Chunks:
-        async with aclosing(self._counted(xdelta.encode(reference, body, program=program))) as chunks:
+    async def encode(
+        self, reference: Any, body: Chunks, *, options: Sequence[str] = (), program: str = "xdelta3"
+    ) -> Chunks:
+        encoded = xdelta.encode(reference, body, options=options, program=program)
+        async with aclosing(self._counted(encoded)) as chunks:
             async for chunk in chunks:
                 yield chunk
+
+    def unchanged(self, reference: Any, body: Chunks) -> Chunks:
+        return xdelta.unchanged(reference, body)
 
     async def decode(self, reference: Any, delta: Chunks, size: int, *, program: str = "xdelta3") -> Chunks:
         async with aclosing(self._counted(xdelta.decode(reference, delta, size, program=program))) as chunks:

@@ -53,6 +53,10 @@ class References:
         self._live: dict[str, Reference] = {}
         self._flights: dict[str, deque[Place]] = {}
 
+    def knows(self, sha256: str) -> bool:
+        """Whether a reference is live or on its way."""
+        return sha256 in self._live or sha256 in self._flights
+
     def ask(self, sha256: str) -> Reference | Place | None:
         """A reference with a lease for the caller, or a place to await, or None: the caller has the flight."""
         if (reference := self._live.get(sha256)) is not None:

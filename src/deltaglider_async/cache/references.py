@@ -121,6 +121,10 @@ class ReferenceCache:
                 )
             yield lease
 
+    async def holds(self, sha256: str) -> bool:
+        """Whether a lease would need no download that has not begun already."""
+        return self._references.knows(sha256) or await in_thread(self._entries.holds, _checked(sha256))
+
     @asynccontextmanager
     async def draft(self, chunks: AsyncIterator[bytes], limit: int) -> AsyncGenerator[Lease | None, None]:
         """A lease of what `chunks` gives, or None as soon as that is more than `limit` bytes.

@@ -7,6 +7,7 @@ plain VCDIFF, which is the only one so far.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from deltaglider_async.streams import Chunks
@@ -31,8 +32,11 @@ class Reference(Protocol):
 class Codec(Protocol):
     """What the engine needs of a codec; the module `xdelta` is one."""
 
-    def encode(self, reference: Reference, body: Chunks, *, program: str = ...) -> Chunks:
-        """The delta of `body` against `reference`. No two deltas are the same bytes."""
+    def encode(self, reference: Reference, body: Chunks, *, options: Sequence[str] = ..., program: str = ...) -> Chunks:
+        """The delta of `body` against `reference`, made as `options` say. No two deltas are the same bytes."""
+
+    def unchanged(self, reference: Reference, body: Chunks) -> Chunks:
+        """The delta of a `body` that is the reference itself. No two deltas are the same bytes."""
 
     def decode(self, reference: Reference, delta: Chunks, size: int, *, program: str = ...) -> Chunks:
         """The body of a delta, of at most `size` bytes."""

@@ -1,4 +1,4 @@
-"""The header of a VCDIFF stream (RFC 3284, section 4.1), with xdelta3's application header."""
+"""VCDIFF streams (RFC 3284): the header, with xdelta3's application header, and windows that only copy."""
 
 from __future__ import annotations
 
@@ -9,6 +9,11 @@ from deltaglider_async.errors import DiffDecodeError
 MAGIC = b"\xd6\xc3\xc4"
 #: Bits of the header indicator; the third is xdelta3's extension.
 _SECONDARY, _CODE_TABLE, _APPLICATION = 0x01, 0x02, 0x04
+#: Bits of the window indicator; the third is xdelta3's extension, a checksum of the window's target.
+_SOURCE, _ADLER32 = 0x01, 0x04
+#: The instruction of the default code table that copies, with the size behind it and an address counted from the
+#: start of the source segment (RFC 3284, section 5.6).
+_COPY = 19
 #: Application headers hold two file names; nothing honest is longer.
 LONGEST_HEADER = 8192
 #: Bytes of a number; xdelta3 takes no more for 64 bits.
@@ -79,6 +84,20 @@ def with_application(head: bytes, application: bytes) -> bytes:
     number, _, end = place
     flags = bytes([head[4] | _APPLICATION])
     return head[:4] + flags + head[5:number] + _number(len(application)) + application + head[end:]
+
+
+def header(application: bytes) -> bytes:
+    """The start of a delta without secondary compression, with an application header."""
+    return MAGIC + bytes([0, _APPLICATION]) + _number(len(application)) + application
+
+
+def copying_window(position: int, size: int, adler32: int) -> bytes:
+    """A window of `size` bytes that are those of the source at `position` (RFC 3284, sections 4.2 and 5)."""
+    copy, address = bytes([_COPY]) + _number(size), _number(0)
+    encoding = _number(size) + b"\0" + _number(0) + _number(len(copy)) + _number(len(address))
+    encoding += adler32.to_bytes(4, "big") + copy + address
+    window = bytes([_SOURCE | _ADLER32]) + _number(size) + _number(position)
+    return window + _number(len(encoding)) + encoding
 
 
 def _application(head: bytes) -> tuple[int, int, int] | None:

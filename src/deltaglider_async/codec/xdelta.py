@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import secrets
+import zlib
 from collections.abc import Callable, Sequence
 from contextlib import aclosing
 
-from deltaglider_async.codec import Reference
+from deltaglider_async.codec import Reference, vcdiff
 from deltaglider_async.codec.process import Limits, ProcessFailedError, stream_through
 from deltaglider_async.codec.vcdiff import LONGEST_HEADER, Header, beginning, read_header, with_application
 from deltaglider_async.codec.windows import Selection, UnknownWindowsError
@@ -18,6 +19,10 @@ from deltaglider_async.streams.chunks import spans
 #: Above this size of the reference, in bytes, level 1: twice as fast there, where indexing the reference is most of
 #: the work, for deltas about 2 % larger (docs/architecture.md, Talking to xdelta3).
 _LARGE = 64 * CHUNK
+#: From this level on a delta is to be small rather than quickly made.
+_SMALL = 6
+#: Bytes of a window that is made here. xdelta3 makes windows of 8 MiB and decodes up to twice as much.
+_WINDOW = 8 * CHUNK
 #: CPU time that any decode may take, in seconds, and what it may take more for each MiB of its output. Decoding takes
 #: a few milliseconds for a MiB, or 50 where a delta gathers its output from all over the reference in tiny pieces;
 #: the rest is for machines that are much slower, and for the delta, of which there may be twice as much.
@@ -33,29 +38,59 @@ _MEMORY_OF_PROGRAMS = 1024 * CHUNK
 _DECODER_WINDOW = CHUNK
 
 
-def level(reference_size: int) -> tuple[str, ...]:
-    """Options for how hard the encoder tries, by the size of the reference in bytes.
+def options(reference_size: int, *, compressed: bool, level: int | None = None) -> tuple[str, ...]:
+    """How hard the encoder tries, by the size of the reference in bytes and by what it is made of.
 
-    Level 3 is three times faster than the original's 9, for deltas 1 to 1.5 % larger. No secondary compression: it
-    costs more time than it saves bytes, and an xdelta3 built without lzma can decode what we write.
+    In content that is `compressed` already, such as a zip file's, a target has nothing to copy from itself, and `-N`
+    does not look for it. No secondary compression: it costs more time than it saves bytes, and any decoder of VCDIFF
+    reads what we write. `level`, 1 to 9, is what the user wants instead; from 6 on smaller deltas count for more, and
+    Huffman's codes are added. The measured curve is in docs/benchmarks.md.
     """
-    return ("-1" if reference_size > _LARGE else "-3", "-S", "none")
+    if level is not None:
+        return (f"-{level}", "-S", "djw" if level >= _SMALL else "none")
+    large = reference_size > _LARGE
+    if compressed:
+        return ("-1" if large else "-2", "-N", "-S", "none")
+    return ("-1" if large else "-3", "-S", "none")
 
 
-async def encode(reference: Reference, body: Chunks, *, program: str = "xdelta3") -> Chunks:
+async def encode(
+    reference: Reference, body: Chunks, *, options: Sequence[str] = (), program: str = "xdelta3"
+) -> Chunks:
     """The delta of `body` against `reference`. No two deltas are the same bytes, not even of the same input.
 
     Raises `DiffEncodeError` if xdelta3 fails, `CodecUnavailableError` if it is not there, and what `body` raises.
     """
     # -D: never decompress the input with outside programs. -A: a nonce in place of local file names.
     nonce, window = _nonce(), str(_source_window(reference.size))
-    argv = (program, "-e", "-c", "-q", "-D", f"-A={nonce}", *level(reference.size), "-B", window, "-s", reference.path)
+    argv = (program, "-e", "-c", "-q", "-D", f"-A={nonce}", *options, "-B", window, "-s", reference.path)
     try:
         async with aclosing(stream_through(argv, _inherited(reference), body)) as delta:
             async for chunk in delta:
                 yield chunk
     except ProcessFailedError as error:
         raise DiffEncodeError(f"xdelta3 could not make a delta: {error}") from error
+
+
+async def unchanged(reference: Reference, body: Chunks) -> Chunks:
+    """The delta of a `body` that is the reference itself and not empty, made here rather than by a process.
+
+    Raises `DiffEncodeError` where the body has another size.
+    """
+    yield vcdiff.header(_nonce().encode())
+    position, size, checksum = 0, 0, 1
+    async with aclosing(body):
+        async for chunk in body:
+            if size and size + len(chunk) > _WINDOW:
+                yield vcdiff.copying_window(position, size, checksum)
+                position, size, checksum = position + size, 0, 1
+            # A megabyte at the speed of memory does not keep the loop waiting.
+            checksum = zlib.adler32(chunk, checksum)
+            size += len(chunk)
+    if position + size != reference.size:
+        raise DiffEncodeError(f"the reference has {reference.size:,} bytes, but {position + size:,} came")
+    if size:
+        yield vcdiff.copying_window(position, size, checksum)
 
 
 async def decode(reference: Reference, delta: Chunks, size: int, *, program: str = "xdelta3") -> Chunks:

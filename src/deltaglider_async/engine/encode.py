@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from deltaglider_async.cache import Lease
 from deltaglider_async.codec import xdelta
 from deltaglider_async.engine.core import Engine, where
+from deltaglider_async.engine.prospect import is_compressed
 from deltaglider_async.engine.request import PutRequest, Refused
 from deltaglider_async.errors import DiffEncodeError
 from deltaglider_async.format import metadata as meta
@@ -40,25 +41,32 @@ class _TooLargeError(Exception):
 
 
 async def encode(
-    engine: Engine, request: PutRequest, lease: Lease, reference_key: str, spool: Spool, note: str = ""
+    engine: Engine, request: PutRequest, lease: Lease, reference_key: str, spool: Spool, *, unchanged: bool = False
 ) -> Delta | Refused:
-    """Encode into the spool, and decode what comes out at the same time: a delta counts if it gives back its input."""
+    """Encode into the spool, and decode what comes out at the same time: a delta counts if it gives back its input.
+
+    `unchanged` says that the input is the reference.
+    """
     # With IfMatch the form that has the ETag is kept, whatever the ratio.
     max_ratio = 1e9 if request.arguments.get("IfMatch") else request.max_ratio
     size, program = request.source.size, engine.settings.xdelta3
     limit = None if size is None else int(size * max_ratio)
-    sent, proof = Digest(), Digest()
+    options = xdelta.options(lease.size, compressed=await is_compressed(lease), level=engine.settings.xdelta3_level)
+    sent, proof, kept = Digest(), Digest(), _Kept(spool, limit)
     try:
         body = reported(digested(request.source.open(), sent), request.progress, "encoding")
-        delta = _spooled(engine.codec.encode(lease, body, program=program), spool, limit)
-        async with aclosing(engine.codec.decode(lease, delta, 1 << 63, program=program)) as decoded:
+        if unchanged:
+            delta = engine.codec.unchanged(lease, body)
+        else:
+            delta = engine.codec.encode(lease, body, options=options, program=program)
+        async with aclosing(engine.codec.decode(lease, kept.chunks(delta), 1 << 63, program=program)) as decoded:
             async for chunk in decoded:
                 await proof.update(chunk)
     except _TooLargeError:
         assert size is not None
         return Refused("the delta is larger than max_ratio allows", spool.size / size)
     sha256 = await sent.hexdigest()
-    if (proof.size, await proof.hexdigest()) != (sent.size, sha256):
+    if not kept.whole or (proof.size, await proof.hexdigest()) != (sent.size, sha256):
         raise DiffEncodeError(
             f"cannot put {where(request.bucket, request.key)}: the delta did not decode to its input. Nothing was "
             f"stored. Please report this with the output of {program} -V; until then, put with use_delta=False."
@@ -72,8 +80,8 @@ async def encode(
         ref_sha256=lease.sha256,
         original_name=request.name,
         delta_size=spool.size,
-        delta_cmd=" ".join(("xdelta3 -e -D", *xdelta.level(lease.size), "-s reference.bin")),
-        note=note,
+        delta_cmd=" ".join(("xdelta3 -e -D", *options, "-s reference.bin")),
+        note="zero-diff (reference identical)" if unchanged else "",
     ).encode(tool=engine.tool)
     if not meta.fits(metadata | request.kept_metadata):
         return Refused(f"metadata of a delta and the user's together exceed {meta.LARGEST_METADATA:,} bytes")
@@ -92,11 +100,20 @@ async def compression_of(source: Source) -> str | None:
     return compressed_stream(head)
 
 
-async def _spooled(chunks: Chunks, spool: Spool, limit: int | None) -> Chunks:
-    """The same chunks, kept as well; raises `_TooLargeError` as soon as they are more than the limit."""
-    async with aclosing(chunks):
-        async for chunk in chunks:
-            await spool.write(chunk)
-            if limit is not None and spool.size > limit:
-                raise _TooLargeError
-            yield chunk
+class _Kept:
+    """What an encoder gives, on its way to the proof."""
+
+    def __init__(self, spool: Spool, limit: int | None) -> None:
+        self._spool, self._limit = spool, limit
+        #: Whether it came to its end. A decoder that ends before has proven nothing.
+        self.whole = False
+
+    async def chunks(self, delta: Chunks) -> Chunks:
+        """The same chunks, kept as well; raises `_TooLargeError` as soon as they are more than the limit."""
+        async with aclosing(delta):
+            async for chunk in delta:
+                await self._spool.write(chunk)
+                if self._limit is not None and self._spool.size > self._limit:
+                    raise _TooLargeError
+                yield chunk
+        self.whole = True

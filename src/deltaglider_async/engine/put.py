@@ -37,6 +37,7 @@ from deltaglider_async.engine.core import (
 )
 from deltaglider_async.engine.encode import compression_of, encode
 from deltaglider_async.engine.parallel import concurrently
+from deltaglider_async.engine.prospect import hopeless, worth_a_look
 from deltaglider_async.engine.put_plain import put_plain
 from deltaglider_async.engine.request import (
     CONDITIONS,
@@ -211,6 +212,9 @@ async def _put_against(engine: Engine, request: PutRequest, reference: Reference
     if reference.expires is None and reference.archived:
         return Refused("the deltaspace's reference is archived")
     request.progress("reading reference", 0)
+    afar = worth_a_look(request) and not await engine.cache.holds(reference.sha256)
+    if afar and (refused := await hopeless(engine, request, reference, None)):
+        return refused
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(engine.puts.take(2 * reference.size + 2 * PROCESS_MEMORY))
         try:
@@ -219,6 +223,8 @@ async def _put_against(engine: Engine, request: PutRequest, reference: Reference
             return None
         if compression := compressed_stream(await lease.read(0, MAGIC_LENGTH)):
             return Refused(f"the deltaspace's reference is a {compression} stream")
+        if not afar and (refused := await hopeless(engine, request, reference, lease)):
+            return refused
         async with Spool() as spool:
             delta = await encode(engine, request, lease, reference.key, spool)
             if isinstance(delta, Refused):
@@ -246,7 +252,7 @@ async def _put_first(engine: Engine, request: PutRequest, space: str) -> PutResu
             own = replace(
                 request, source=Source(lambda: lease.chunks(), lease.size, rereadable=True, name=request.source.name)
             )
-            delta = await encode(engine, own, lease, reference_key, spool, note="zero-diff (reference identical)")
+            delta = await encode(engine, own, lease, reference_key, spool, unchanged=True)
             if isinstance(delta, Refused):
                 return delta
             request.progress("sending", 0)

@@ -62,7 +62,7 @@ class PutRequest:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """Why there will be no delta. `ratio` is at least what it came to before it was given up."""
+    """Why there will be no delta. `ratio` is at least what it came to, or would have come to."""
 
     reason: str
     ratio: float = 0.0

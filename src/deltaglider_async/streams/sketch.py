@@ -27,7 +27,7 @@ _THIN = 24
 #: Of each so many bytes of the target, so many are compressed, to know how much what is new would take.
 _EVERY, _COMPRESSED = 1 << 19, 8 * 1024
 #: xdelta3 compresses what is new less well than zlib, by this power of the ratio (measured).
-_POWER = 0.9
+POWER = 0.9
 #: A run of missing samples begins and ends somewhere between two samples: it is so much shorter.
 _EDGES = 0.6
 
@@ -46,7 +46,7 @@ class Likeness:
     @property
     def ratio(self) -> float:
         """Expected delta size divided by the target's size; to be believed as far as `confidence` says."""
-        return float(self.missing * self.literals**_POWER)
+        return float(self.missing * self.literals**POWER)
 
     @property
     def confidence(self) -> float:
@@ -84,7 +84,7 @@ class Sketch:
         self.samples: set[int] = set()
         self.step = 1
         """Samples are kept whose hash is a multiple of it."""
-        self._samples_of = _Samples(pattern)
+        self._samples_of = Samples(pattern)
 
     def add(self, chunk: bytes) -> None:
         """The next bytes of the reference."""
@@ -100,7 +100,7 @@ class Comparison:
 
     def __init__(self, reference: Sketch) -> None:
         self._reference = reference
-        self._samples_of = _Samples(reference.pattern)
+        self._samples_of = Samples(reference.pattern)
         self._own: set[int] = set()
         self._compared = 0
         self._missing = 0.0
@@ -144,7 +144,7 @@ class Comparison:
         )
 
 
-class _Samples:
+class Samples:
     """Finds the samples of a stream that comes in pieces."""
 
     def __init__(self, pattern: bytes) -> None:
