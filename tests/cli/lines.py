@@ -132,6 +132,13 @@ CASES = [
     case("cp src/a.txt s3://{bucket}/1 --metadata owner=me --content-type x/y", "cp s3://{bucket}/1 s3://{bucket}/2",
          "cp s3://{bucket}/1 s3://{bucket}/3 --metadata owner=you",
          "cp s3://{bucket}/1 s3://{bucket}/4 --metadata-directive REPLACE --content-type z/z", files=TREE),
+    case("cp src/b.zip s3://{bucket}/c/ --checksum-algorithm CRC32 --sse-c --sse-c-key "
+         "0123456789abcdef0123456789abcdef",
+         "cp s3://{bucket}/c/b.zip s3://{other}/d --source-region eu-west-1 --sse-c-copy-source AES256 "
+         "--sse-c-copy-source-key 0123456789abcdef0123456789abcdef", files=TREE),
+    case("cp src/a.txt s3://{bucket}/c/ --sse-c", files=TREE),
+    case("cp --recursive s3://{bucket}/p out --case-conflict warn --checksum-mode ENABLED --page-size 2",
+         objects=OBJECTS),
     case(FROZEN, "cp --recursive s3://{bucket}/g out", files=TREE),
     case(FROZEN, "cp --recursive s3://{bucket}/g s3://{other}/h --ignore-glacier-warnings", files=TREE),
     case(FROZEN, "cp s3://{bucket}/g/b.zip out.zip --force-glacier-transfer", files=TREE),
@@ -148,11 +155,11 @@ CASES = [
     # rm
     case("mb s3://{bucket}", objects={"a": b"a"}),
     case("rb s3://{bucket}", objects={"a": b"a"}),
-    case("rb s3://{other}", "mb s3://{other}"),
+    case("rb s3://{other}", "mb s3://{other} --tags team builds"),
     case("rb s3://{other} --force", "mb s3://{other}"),
     case("rm s3://{bucket}/p/b.zip", objects=OBJECTS),
     case("rm s3://{bucket}/nowhere", objects=OBJECTS),
-    case("rm --recursive s3://{bucket}/p", objects=OBJECTS),
+    case("rm --recursive s3://{bucket}/p --page-size 2", objects=OBJECTS),
     case("rm --recursive s3://{bucket}/ --exclude p/* --dryrun", objects=OBJECTS),
     case("rm --recursive s3://{bucket}/p/", objects=KEYS),
     case("rm --recursive s3://{bucket}/d", objects={"d/": b"", "d/e": b"e"}),

@@ -71,7 +71,7 @@ def ls(
             if place is None:
                 await _buckets(client, form, of, asking.page_size)
                 return 0
-            return await _objects(client, place, form, asking.access)
+            return await _objects(client, place, form, asking)
 
     run(context, work, page_size=asking.page_size)
 
@@ -93,9 +93,12 @@ async def _buckets(client: DeltaGliderClient, form: Format, of: Of, page_size: i
             _print(f"{_local_time(bucket['CreationDate'])} {bucket['Name']}")
 
 
-async def _objects(client: DeltaGliderClient, place: InS3, form: Format, access: dict[str, Any]) -> int:
+async def _objects(client: DeltaGliderClient, place: InS3, form: Format, asking: Asking) -> int:
     found = objects = total = 0
     token: str | None = None
+    arguments: dict[str, Any] = dict(asking.access)
+    if asking.page_size is not None:  # as with aws, folders come first on each page
+        arguments["MaxKeys"] = asking.page_size
     while True:
         page = await client.list_objects_v2(
             Bucket=place.bucket,
@@ -103,7 +106,7 @@ async def _objects(client: DeltaGliderClient, place: InS3, form: Format, access:
             Delimiter="" if form.recursive else "/",
             ContinuationToken=token,
             FetchMetadata=True,
-            **access,
+            **arguments,
         )
         for folder in page.get("CommonPrefixes", []):
             found += 1
