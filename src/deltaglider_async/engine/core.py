@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Mapping
@@ -26,11 +27,14 @@ from deltaglider_async.store.s3 import Store
 from deltaglider_async.store.side_by_side import whole_body
 from deltaglider_async.streams import Chunks
 from deltaglider_async.streams.budget import ByteBudget
+from deltaglider_async.streams.turns import Turns
 
 Response = dict[str, Any]
 
 #: What an encoder or a decoder takes besides the reference (docs/architecture.md, Memory).
 PROCESS_MEMORY = 64 * MIB
+#: Decoders that run at once where there are few cores: one waits for S3, or for whoever takes its output.
+_FEWEST_DECODERS = 4
 #: How many references' sizes are remembered; an entry takes some 300 bytes.
 _MOST_KNOWN = 10_000
 _EXPIRY = re.compile(r'expiry-date="([^"]*)"')
@@ -77,6 +81,7 @@ class Engine:
     codec: Codec = xdelta
     puts: ByteBudget = field(init=False)
     gets: ByteBudget = field(init=False)
+    decoders: Turns = field(init=False)
     conditions: Conditions = field(init=False)
     policy: DeltaPolicy = field(init=False)
     remembered: Known = field(default_factory=Known, init=False)
@@ -87,6 +92,7 @@ class Engine:
         self.policy = DeltaPolicy.of(self.settings)
         self.puts = ByteBudget(self.settings.memory_mb * MIB)
         self.gets = ByteBudget(self.settings.memory_mb * MIB)
+        self.decoders = Turns(max(_FEWEST_DECODERS, 2 * (os.cpu_count() or 1)))
 
     async def reference(self, bucket: str, key: str, arguments: Mapping[str, Any]) -> tuple[Reference | None, bool]:
         """The reference at a key, and whether any object is there (one without our metadata is no reference)."""

@@ -207,7 +207,7 @@ async def decoded(
             discard(found.response)  # also where nothing of it was read
         etag = found.response["ETag"]
         async with leased(engine, found.bucket, found.stored_key, delta, etag, arguments, progress) as lease:
-            position = 0
+            position, turn = 0, await engine.decoders.take()
             try:
                 needed, left_out = stored.chunks(), 0
                 if asked is not None:
@@ -219,9 +219,12 @@ async def decoded(
                     async for chunk in chunks:
                         position += len(chunk)
                         progress("decoding", position)
-                        yield chunk
+                        with turn.resting():
+                            yield chunk
             except DiffDecodeError as error:
                 raise type(error)(f"cannot read {name}: {error}") from error
+            finally:
+                turn.end()
 
 
 async def _plausible(found: Found, delta: meta.DeltaMetadata, name: str, received: Chunks) -> Chunks:
