@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -16,6 +17,7 @@ from botocore.config import Config
 from botocore.session import Session
 
 from deltaglider_async.cli.local_server import local_s3
+from tests.forked import serving
 from tests.real_servers import (  # noqa: F401, fixtures for every test
     ACCESS_KEY,
     SECRET_KEY,
@@ -41,6 +43,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[_TALLY] = Tally(bool(config.getoption("--torture")))
+    if hasattr(config, "workerinput"):
+        config.pluginmanager.register(Order())
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -51,10 +55,24 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker(pytest.mark.xdist_group(group))
 
 
+class Order:
+    """Large groups begin first: the last of all is then a short test, and no process waits long for another."""
+
+    @staticmethod
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+        groups = [item.get_closest_marker("xdist_group") for item in items]
+        sizes = Counter(str(group.args[0]) for group in groups if group)
+        rank = {item: -sizes[str(group.args[0])] if group else 0 for item, group in zip(items, groups, strict=True)}
+        items.sort(key=rank.__getitem__)
+
+
 def _group(item: pytest.Item) -> str:
     module = item.path.stem
     if item.path.parent.name == "interop":
         return "the original"  # which is installed once
+    if item.path.parent.name == "types":
+        return "mypy"  # whose cache is filled once
     if module == "test_docs" and (call := getattr(item, "callspec", None)) and "block" in call.params:
         return f"page {call.params['block'].page}"
     shared = getattr(item, "_fixtureinfo").name2fixturedefs.values()  # noqa: B009, pytest has no other name for it
@@ -136,6 +154,13 @@ def _empty_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.getbasetemp() / "home"
     folder.mkdir(exist_ok=True)
     return folder
+
+
+@pytest.fixture(scope="session")
+def forked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[str]]:
+    """The beginning of command lines that go on with `dg` or `python`: processes for which all is imported already."""
+    with serving(tmp_path_factory.getbasetemp()) as command:
+        yield command
 
 
 @pytest.fixture(scope="session")

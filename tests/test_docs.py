@@ -88,6 +88,7 @@ class Reading:
     folder: Path
     endpoint_url: str
     blocks: list[Block]
+    forked: list[str]
     failed: BlockError | None = None
     _done: int = field(default=0, init=False)
 
@@ -111,7 +112,7 @@ class Reading:
                 # Written to a file, so that tracebacks show the code; padded, so that they name the page's lines.
                 script = self.folder.parent / "block.py"
                 script.write_text("\n" * (block.line - 1) + self._adapted(block.code))
-                command = [sys.executable, str(script)]
+                command = [*self.forked, "python", str(script)]
             case "sh":
                 # Made by hand, these would set up or test everything: it is enough that they are there.
                 code = re.sub(r"^make\b", f"make -n -C {shlex.quote(str(ROOT))}", self._adapted(block.code), flags=re.M)
@@ -138,9 +139,14 @@ class Reading:
 
     def _environment(self) -> dict[str, str]:
         environment = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
+        dg = self.folder.parent / "bin" / "dg"
+        if not dg.exists():
+            dg.parent.mkdir()
+            dg.write_text(f'#!/bin/sh\nexec {shlex.join([*self.forked, "dg"])} "$@"\n')
+            dg.chmod(0o755)
         programs = str(Path(sys.executable).parent)
         return environment | {
-            "PATH": os.pathsep.join([programs, environment.get("PATH", os.defpath)]),
+            "PATH": os.pathsep.join([str(dg.parent), programs, environment.get("PATH", os.defpath)]),
             "HOME": str(self.folder.parent),
             "AWS_ENDPOINT_URL": self.endpoint_url,
         }
@@ -163,7 +169,7 @@ Follow = Callable[[str], Reading]
 
 
 @pytest.fixture(scope="module")
-def follow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Follow]:
+def follow(tmp_path_factory: pytest.TempPathFactory, forked: list[str]) -> Iterator[Follow]:
     """The reading of a page, begun when its first block is asked for, with an S3 server of its own."""
     readings: dict[str, Reading] = {}
     with ExitStack() as stack:
@@ -176,7 +182,7 @@ def follow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Follow]:
                 s3.create_bucket(Bucket=BUCKET)
                 s3.close()
                 folder = prepared(tmp_path_factory.mktemp("page") / "work")
-                readings[page] = Reading(folder, endpoint_url, blocks_of(page, (ROOT / page).read_text()))
+                readings[page] = Reading(folder, endpoint_url, blocks_of(page, (ROOT / page).read_text()), forked)
             return readings[page]
 
         yield begin
@@ -208,11 +214,11 @@ def test_the_block_does_what_the_page_says(block: Block, follow: Follow) -> None
     ],
 )
 def test_a_block_that_is_wrong_fails(
-    language: str, code: str, complaint: str, tmp_path: Path, s3_endpoint: str
+    language: str, code: str, complaint: str, tmp_path: Path, s3_endpoint: str, forked: list[str]
 ) -> None:
     (tmp_path / "work").mkdir()
     (block,) = blocks_of("page.md", f"\n```{language}\n{code}\n```\n")
-    reading = Reading(tmp_path / "work", s3_endpoint, [block])
+    reading = Reading(tmp_path / "work", s3_endpoint, [block], forked)
     for _ in range(2):  # the second time it is remembered
         with pytest.raises(BlockError, match=re.escape(complaint)):
             reading.reach(block)

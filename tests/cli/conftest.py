@@ -20,15 +20,18 @@ Put = Callable[[str, dict[str, bytes]], None]
 
 
 @pytest.fixture
-def dg(s3_endpoint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Run `dg` with arguments in the test's own folder. `input`: bytes for standard input."""
+def dg(s3_endpoint: str, forked: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Run `dg`, forked, with arguments in the test's own folder. `input`: bytes for standard input."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("AWS_ENDPOINT_URL", s3_endpoint)
 
     def run(*arguments: str, input: bytes | None = None, **environment: str) -> subprocess.CompletedProcess[bytes]:
+        # What a Python reads when it starts needs one that starts.
+        begins = any(name.startswith(("PYTHON", "LC_", "LANG")) for name in environment)
         return subprocess.run(
-            [*DG, *arguments], input=input, capture_output=True, check=False, env={**os.environ, **environment}
-        )
+            [*(DG if begins else [*forked, "dg"]), *arguments],
+            input=input, capture_output=True, check=False, env={**os.environ, **environment},
+        )  # fmt: skip
 
     return run
 
