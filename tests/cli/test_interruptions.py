@@ -73,7 +73,7 @@ COMMANDS = [
     command("sync s3://{bucket}/p out --delete", "bucket", "bucket", "out", requests=30),
     command("mv -r s3://{bucket}/p out", "bucket", "out", requests=110),
     command("mv -r s3://{bucket}/q s3://{bucket}/p", "other", "bucket", requests=190),
-    command("rm -r s3://{bucket}/p", "bucket", requests=80),
+    command("rm -r s3://{bucket}/p", "bucket", requests=40),
     command("verify -r s3://{bucket}/p", "bucket", "bucket", requests=30),
     command("fsck s3://{bucket} --repair --exclusive", "bucket", "bucket", requests=110, gone=ALL_WASTE, mends=True),
     command(
@@ -81,7 +81,7 @@ COMMANDS = [
     ),
     command("purge {bucket}", "bucket", "bucket", requests=25, gone=EXPIRED),
     # Where it was the answer to the last request that was lost, there is no bucket any more.
-    command("rb s3://{bucket} --force", "bucket", requests=90, gone=".*", again=(0, 1)),
+    command("rb s3://{bucket} --force", "bucket", requests=60, gone=".*", again=(0, 1)),
 ]
 
 
@@ -151,7 +151,7 @@ class Place:
     async def run(self, number: int | None = None, moment: int = 0, fault: Fault | None = None) -> tuple[int, bytes]:
         """Run it, and send it a signal at that request, which it may get no answer to. Its exit code and stderr."""
         words = [*self.command.line.format(bucket=self.bucket).split()]
-        if self.command.line.startswith(("cp", "mv", "sync", "rm", "verify")):
+        if self.command.line.startswith(("cp", "mv", "sync", "verify")):  # rm goes by the thousand
             words += ["--concurrency", "3"]
         process = await asyncio.create_subprocess_exec(
             *DG, *words, cwd=self.folder, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
