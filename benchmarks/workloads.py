@@ -133,7 +133,9 @@ def statistics(bench: Bench) -> None:
         for _ in bench.rounds(2):
             for contender in present(EVERYBODY):
                 bench.say(f"listing: {contender.name}")
-                bench.measure("listing", LATE, contender.name, contender.command("list-all", f"s3://{bucket}/"))
+                command = contender.command("list-all", f"s3://{bucket}/")
+                row, taken = bench.measure("listing", LATE, contender.name, command)
+                row.figures["lines shown"] = taken.output.count("\n")
         for contender in present((DG, ORIGINAL)):
             for workload in ("statistics", "statistics-again"):
                 bench.say(f"{workload}: {contender.name}")
