@@ -12,11 +12,12 @@ import time
 import traceback
 from collections.abc import AsyncGenerator
 from contextlib import AbstractContextManager, aclosing, nullcontext
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
 
 from rich.cells import cell_len
-from rich.console import Console, Group
+from rich.console import Console, ConsoleOptions, RenderResult
 from rich.live import Live
 from rich.text import Text
 
@@ -153,10 +154,21 @@ class Lines:
         return line if not self._debug else line + "\n" + "".join(traceback.format_exception(event.error)).rstrip()
 
 
+@dataclass(slots=True)
+class _Picture:
+    """Lines that a live display draws as they are in that moment."""
+
+    lines: list[Text] = field(default_factory=list)
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        yield from self.lines
+
+
 class Bars(Lines):
     """A bar per object under way and one for the total, below the lines of what is over.
 
-    The picture changes at most ten times a second, however much happens: lines wait for the next one.
+    The picture changes at most ten times a second, however much happens: lines wait for the next one. No line is as
+    wide as the terminal: one that fills the last cell wraps on some.
     """
 
     def __init__(self, console: Console, *, debug: bool = False) -> None:
@@ -164,8 +176,14 @@ class Bars(Lines):
         self._console = console
         self._glyphs = UNICODE if console.encoding.lower().startswith("utf") else ASCII
         self._board = Board(self._glyphs)
+        self._picture = _Picture()
         self._live = Live(
-            console=console, auto_refresh=False, transient=True, redirect_stdout=False, redirect_stderr=False
+            self._picture,
+            console=console,
+            auto_refresh=False,
+            transient=True,
+            redirect_stdout=False,
+            redirect_stderr=False,
         )
         self._above: list[Text] = []
         self._same_terminal = sys.stderr.isatty()
@@ -208,12 +226,12 @@ class Bars(Lines):
 
     def _finished(self, event: Finished) -> str:
         """In one line of the terminal: where it is too long, without the destination and the name's beginning."""
-        line = super()._finished(event)
-        if not self._short and cell_len(line) <= self._console.width:
+        line, width = super()._finished(event), self._console.width - 1
+        if not self._short and cell_len(line) <= width:
             return line
         self._short = True  # from now on all, so that the lines look alike
         before, after = f"{text.verb(event.action)}: ", text.outcome(event.action, event.summary)
-        room = max(1, self._console.width - cell_len(before + after))
+        room = max(1, width - cell_len(before + after))
         return before + text.shorten(text.name(event.action), room, self._glyphs.ellipsis) + after
 
     def _tick(self) -> None:
@@ -225,10 +243,9 @@ class Bars(Lines):
     def _draw(self) -> None:
         self._changed = False
         self._frames_since_drawn = 0
-        # One cell less than there is: a line that fills the last one wraps on some terminals.
-        lines = self._board.lines(self._console.width - 1, self._console.height, time.monotonic())
-        with self._console:  # one write for both: nothing to be seen in between
-            if self._above:
-                self._console.print(*self._above, sep="\n", soft_wrap=True)
-                self._above.clear()
-            self._live.update(Group(*lines), refresh=True)
+        self._picture.lines = self._board.lines(self._console.width - 1, self._console.height, time.monotonic())
+        if self._above:  # one write for both, and one picture: nothing to be seen in between
+            self._console.print(*self._above, sep="\n", soft_wrap=True)
+            self._above.clear()
+        else:
+            self._live.refresh()
