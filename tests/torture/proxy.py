@@ -41,6 +41,7 @@ class Fault(StrEnum):
 #: After these the client has the whole of a real answer.
 _ANSWERED = frozenset({None, Fault.DUPLICATE, Fault.LATENCY})
 _STALL_SECONDS = 60
+_CLOSE = re.compile(rb"(?i)\r\nconnection: *close")
 _LONGEST_LATENCY = 0.05
 
 
@@ -87,6 +88,36 @@ class _Message:
         return self.head.split(b"\r\n", 1)[0].decode().split(" ", 2)
 
 
+class _Server:
+    """The server, as one connection of a client sees it: a connection for as many calls as both sides like."""
+
+    def __init__(self, url: str) -> None:
+        self._url = urlsplit(url)
+        self._connection: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+
+    async def answer(self, request: _Message) -> _Message:
+        if self._connection is not None and self._connection[0].at_eof():
+            self.hang_up()
+        if self._connection is None:
+            self._connection = await asyncio.open_connection(self._url.hostname, self._url.port, limit=1 << 20)
+        reader, writer = self._connection
+        kept = False
+        try:
+            writer.write(request.head + request.body)
+            await writer.drain()
+            answer = await _read(reader, None, method=request.first_line[0])
+            kept = answer.head.startswith(b"HTTP/1.1") and not _CLOSE.search(answer.head)
+            return answer
+        finally:
+            if not kept:
+                self.hang_up()
+
+    def hang_up(self) -> None:
+        if self._connection is not None:
+            self._connection[1].close()
+            self._connection = None
+
+
 @dataclass
 class Proxy:
     """Forwards to `upstream` what `choose` does not hit; keeps a record of all."""
@@ -104,24 +135,28 @@ class Proxy:
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One connection of a client, for as many calls as it makes."""
+        server = _Server(self.upstream)
         try:
-            while await self._one(reader, writer):
+            while await self._one(reader, writer, server):
                 pass
         except (ConnectionError, asyncio.IncompleteReadError):
             pass  # either side hung up
         finally:
             writer.close()
+            server.hang_up()
 
-    async def _one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+    async def _one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, server: _Server) -> bool:
         """One call; whether the connection can go on."""
         request = await _read(reader, writer)
         self.under_way += 1
         try:
-            return await self._dealt_with(request, reader, writer)
+            return await self._dealt_with(request, reader, writer, server)
         finally:
             self.under_way -= 1
 
-    async def _dealt_with(self, request: _Message, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+    async def _dealt_with(
+        self, request: _Message, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, server: _Server
+    ) -> bool:
         method, target, _ = request.first_line
         fault = self.choose(method, target)
         answer: _Message | None = None
@@ -131,8 +166,8 @@ class Proxy:
             if fault is Fault.LATENCY:
                 await asyncio.sleep(random.uniform(0, _LONGEST_LATENCY))
             if fault is Fault.DUPLICATE:
-                await self._forward(request)
-            answer = await self._forward(request)
+                await server.answer(request)
+            answer = await server.answer(request)
             self._record(request, fault, answer)
         if fault in (Fault.RESET_BEFORE, Fault.RESET_AFTER):
             return _reset(writer)
@@ -152,16 +187,6 @@ class Proxy:
             writer.write(answer.head + answer.body)
         await writer.drain()
         return True
-
-    async def _forward(self, request: _Message) -> _Message:
-        upstream = urlsplit(self.upstream)
-        reader, writer = await asyncio.open_connection(upstream.hostname, upstream.port, limit=1 << 20)
-        try:
-            writer.write(request.head + request.body)
-            await writer.drain()
-            return await _read(reader, None, method=request.first_line[0])
-        finally:
-            writer.close()
 
     def _record(self, request: _Message, fault: Fault | None, answer: _Message | None) -> None:
         method, target, _ = request.first_line

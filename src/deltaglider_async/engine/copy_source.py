@@ -10,7 +10,7 @@ from typing import Any
 
 from deltaglider_async.engine.core import Engine, Response, where
 from deltaglider_async.engine.get import Found, decoded
-from deltaglider_async.engine.request import PutRequest
+from deltaglider_async.engine.request import IN_MEMORY, PutRequest
 from deltaglider_async.errors import PreconditionFailedError
 from deltaglider_async.format import keys
 from deltaglider_async.format import metadata as meta
@@ -19,7 +19,7 @@ from deltaglider_async.store.errors import refused
 from deltaglider_async.store.s3 import instant
 from deltaglider_async.streams import Chunks
 from deltaglider_async.streams.body import verified
-from deltaglider_async.streams.source import Source
+from deltaglider_async.streams.source import Source, settle
 from deltaglider_async.types import Progress
 
 #: What S3 takes over from the source besides the user's metadata, unless `MetadataDirective` is REPLACE.
@@ -131,7 +131,11 @@ async def as_put(engine: Engine, request: CopyRequest, found: Found) -> PutReque
     name = request.source_name
 
     async def chunks() -> Chunks:
-        response = await pinned(engine, request, found)
+        async with aclosing(read(await pinned(engine, request, found))) as content:
+            async for chunk in content:
+                yield chunk
+
+    async def read(response: Response) -> Chunks:
         if found.delta is not None:
             content = decoded(engine, replace(found, response=response), name, request.reading, request.progress)
         else:
@@ -149,12 +153,19 @@ async def as_put(engine: Engine, request: CopyRequest, found: Found) -> PutReque
     if not request.replaces:
         metadata = meta.user_part(found.response.get("Metadata", {}))
         arguments |= {header: found.response.get(header) for header in HEADERS}
+    source = Source(chunks, found.size, rereadable=False, name=name, sha256=found.sha256)
+    if found.delta is None and found.size <= IN_MEMORY:
+        # A put would keep it all the same. The answer tells of tags, which spares a request.
+        response = await pinned(engine, request, found)
+        source = await settle(replace(source, open=lambda: read(response)), IN_MEMORY)
+        count = response.get("TagCount", found.response.get("TagCount", 0))
+        found = replace(found, response={**found.response, "TagCount": count})
     if tagging := await tags(engine, request, found):
         arguments["Tagging"] = tagging
     return PutRequest(
         bucket=request.bucket,
         key=request.key,
-        source=Source(chunks, found.size, rereadable=False, name=name, sha256=found.sha256),
+        source=source,
         metadata=metadata,
         arguments={argument: value for argument, value in arguments.items() if value is not None},
         max_ratio=request.max_ratio,

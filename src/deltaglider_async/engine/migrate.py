@@ -18,8 +18,12 @@ from deltaglider_async.engine.core import Engine, access_only, where
 from deltaglider_async.engine.get import find, get
 from deltaglider_async.engine.request import PutResult
 from deltaglider_async.errors import IntegrityMismatchError
+from deltaglider_async.format import keys
 from deltaglider_async.streams.body import ObjectBody
 from deltaglider_async.streams.digest import Digest
+
+#: What writes a delta.
+_DELTAS = ("create_reference", "create_delta", "copy_delta", "copy_reference")
 
 
 async def migrate(
@@ -32,7 +36,8 @@ async def migrate(
     """
     result = await copy(engine, request, source_engine, compact=True)
     access = access_only(request.arguments)
-    found = await find(engine.store.head, engine.store.head_existing, request.bucket, request.key, access)
+    written = keys.delta_key(request.key) if result.operation in _DELTAS else request.key
+    found = await find(engine.store.head, engine.store.head_existing, request.bucket, written, access)
     if found.sha256 and result.sha256:
         same = found.sha256 == result.sha256
     else:
