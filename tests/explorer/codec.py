@@ -27,7 +27,9 @@ class MaskingCodec:
         self._nonces = itertools.count(1)
         self._unique = unique
 
-    async def encode(self, reference: Any, body: Chunks, *, options: Sequence[str] = (), program: str = "") -> Chunks:
+    async def encode(
+        self, reference: Any, body: Chunks, *, options: Sequence[str] = (), program: str = "", spare: Any = None
+    ) -> Chunks:
         async with aclosing(body):
             data = b"".join([chunk async for chunk in body])
         name = hashlib.sha256(data).digest()[:_WIDTH]

@@ -17,7 +17,7 @@ class Processes:
         self.busy = 0
 
     async def encode(
-        self, reference: Any, body: Chunks, *, options: Sequence[str] = (), program: str = "xdelta3"
+        self, reference: Any, body: Chunks, *, options: Sequence[str] = (), program: str = "xdelta3", spare: Any = None
     ) -> Chunks:
         encoded = xdelta.encode(reference, body, options=options, program=program)
         async with aclosing(self._counted(encoded)) as chunks:

@@ -7,10 +7,13 @@ plain VCDIFF, which is the only one so far.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Protocol
 
 from deltaglider_async.streams import Chunks
+
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
 
 
 class Reference(Protocol):
@@ -32,8 +35,19 @@ class Reference(Protocol):
 class Codec(Protocol):
     """What the engine needs of a codec; the module `xdelta` is one."""
 
-    def encode(self, reference: Reference, body: Chunks, *, options: Sequence[str] = ..., program: str = ...) -> Chunks:
-        """The delta of `body` against `reference`, made as `options` say. No two deltas are the same bytes."""
+    def encode(
+        self,
+        reference: Reference,
+        body: Chunks,
+        *,
+        options: Sequence[str] = ...,
+        program: str = ...,
+        spare: Callable[[], AbstractContextManager[bool]] | None = ...,
+    ) -> Chunks:
+        """The delta of `body` against `reference`, made as `options` say. No two deltas are the same bytes.
+
+        With `spare`, which is entered for each process but the first and says whether there may be one, by several.
+        """
 
     def unchanged(self, reference: Reference, body: Chunks) -> Chunks:
         """The delta of a `body` that is the reference itself. No two deltas are the same bytes."""

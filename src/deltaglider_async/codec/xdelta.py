@@ -6,9 +6,10 @@ import os
 import secrets
 import zlib
 from collections.abc import Callable, Sequence
-from contextlib import aclosing
+from contextlib import AbstractContextManager, aclosing
 
 from deltaglider_async.codec import Reference, vcdiff
+from deltaglider_async.codec.encoders import BLOCK, side_by_side
 from deltaglider_async.codec.process import Limits, ProcessFailedError, stream_through
 from deltaglider_async.codec.vcdiff import LONGEST_HEADER, Header, beginning, read_header, with_application
 from deltaglider_async.codec.windows import Selection, UnknownWindowsError
@@ -55,17 +56,27 @@ def options(reference_size: int, *, compressed: bool, level: int | None = None) 
 
 
 async def encode(
-    reference: Reference, body: Chunks, *, options: Sequence[str] = (), program: str = "xdelta3"
+    reference: Reference,
+    body: Chunks,
+    *,
+    options: Sequence[str] = (),
+    program: str = "xdelta3",
+    spare: Callable[[], AbstractContextManager[bool]] | None = None,
 ) -> Chunks:
     """The delta of `body` against `reference`. No two deltas are the same bytes, not even of the same input.
 
+    With `spare`, several encoders work on it where that is quicker (`side_by_side`); not with lzma among the options.
     Raises `DiffEncodeError` if xdelta3 fails, `CodecUnavailableError` if it is not there, and what `body` raises.
     """
     # -D: never decompress the input with outside programs. -A: a nonce in place of local file names.
-    nonce, window = _nonce(), str(_source_window(reference.size))
-    argv = (program, "-e", "-c", "-q", "-D", f"-A={nonce}", *options, "-B", window, "-s", reference.path)
+    fixed = ("-e", "-c", "-q", "-D", f"-A={_nonce()}", "-W", str(BLOCK), "-B", str(_source_window(reference.size)))
+    argv = (program, *fixed, *options, "-s", reference.path)
+
+    def start(chunks: Chunks) -> Chunks:
+        return stream_through(argv, _inherited(reference), chunks)
+
     try:
-        async with aclosing(stream_through(argv, _inherited(reference), body)) as delta:
+        async with aclosing(side_by_side(start, body, spare) if spare else start(body)) as delta:
             async for chunk in delta:
                 yield chunk
     except ProcessFailedError as error:

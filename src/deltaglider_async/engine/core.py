@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import re
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Mapping
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import aclosing, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from email.utils import parsedate_to_datetime
@@ -85,6 +85,7 @@ class Engine:
     conditions: Conditions = field(init=False)
     policy: DeltaPolicy = field(init=False)
     remembered: Known = field(default_factory=Known, init=False)
+    _encoders: int = field(default=0, init=False)
     _known: OrderedDict[tuple[str, str, str], int] = field(default_factory=OrderedDict, init=False)
 
     def __post_init__(self) -> None:
@@ -166,6 +167,21 @@ class Engine:
         except IntegrityMismatchError:
             self.forget(reference)
             raise
+
+    @contextmanager
+    def encoding(self) -> Iterator[None]:
+        """For the length of a put's encoding."""
+        self._encoders += 1
+        try:
+            yield
+        finally:
+            self._encoders -= 1
+
+    @contextmanager
+    def another_encoder(self, reference_size: int) -> Iterator[bool]:
+        """Gives whether there are a core and memory for one more encoder, and holds them during the block."""
+        with self.puts.if_free(reference_size + PROCESS_MEMORY) as free, self.encoding():
+            yield free and self._encoders <= (os.cpu_count() or 1)
 
     def forget(self, reference: Reference) -> None:
         """A known reference is not where it was."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
+from functools import partial
 
 from deltaglider_async.cache import Lease
 from deltaglider_async.codec import xdelta
@@ -36,6 +37,10 @@ class Delta:
         return self.spool.size / self.size if self.size else 1.0
 
 
+#: From so many bytes on, more encoders than one may work on a file.
+_LONG = 32 * 1024 * 1024
+
+
 class _TooLargeError(Exception):
     """The encoder's output passed the limit."""
 
@@ -58,10 +63,12 @@ async def encode(
         if unchanged:
             delta = engine.codec.unchanged(lease, body)
         else:
-            delta = engine.codec.encode(lease, body, options=options, program=program)
-        async with aclosing(engine.codec.decode(lease, kept.chunks(delta), 1 << 63, program=program)) as decoded:
-            async for chunk in decoded:
-                await proof.update(chunk)
+            spare = partial(engine.another_encoder, lease.size) if size is None or size >= _LONG else None
+            delta = engine.codec.encode(lease, body, options=options, program=program, spare=spare)
+        with engine.encoding():
+            async with aclosing(engine.codec.decode(lease, kept.chunks(delta), 1 << 63, program=program)) as decoded:
+                async for chunk in decoded:
+                    await proof.update(chunk)
     except _TooLargeError:
         assert size is not None
         return Refused("the delta is larger than max_ratio allows", spool.size / size)

@@ -1,0 +1,172 @@
+"""One delta by several encoders at once.
+
+A window of VCDIFF copies from the reference and from itself, and knows nothing of the windows around it. So blocks of
+the input, each as long as an encoder's window, go to whichever encoder is free, and the windows that come out are put
+back in order, behind one header. Any decoder reads that as the work of one encoder, as long as no secondary compressor
+remembers one window in the next (lzma does, djw does not).
+
+Each encoder indexes the whole reference, which is most of the work where the files are much alike. Another one begins
+only when a window shows that there is more to do: much of it was new, and new bytes take the most time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Coroutine
+from contextlib import AbstractContextManager, aclosing
+from typing import Any
+
+import anyio
+
+from deltaglider_async.codec.vcdiff import LONGEST_HEADER, beginning, read_header
+from deltaglider_async.codec.windows import UnknownWindowsError, Window, read_window
+from deltaglider_async.errors import DiffEncodeError
+from deltaglider_async.streams import CHUNK, Chunks
+from deltaglider_async.streams.threads import to_its_end
+
+#: Bytes of a block, and of an encoder's window (`-W`): xdelta3's own default.
+BLOCK = 8 * CHUNK
+#: Blocks that are read before the first of them is done; with their windows, they bound the memory.
+_AHEAD = 4
+#: Another encoder begins when a window takes more than this share of its block.
+_MUCH = 1 / 8
+#: A window says how long it is within so many bytes.
+_LONGEST_START = 64
+
+Block = tuple[int, deque[bytes]]
+
+
+async def side_by_side(
+    start: Callable[[Chunks], Chunks], body: Chunks, spare: Callable[[], AbstractContextManager[bool]]
+) -> Chunks:
+    """The delta of `body`, made by encoders that `start` begins with the blocks they get, in windows of `BLOCK`.
+
+    `spare` is entered for each encoder but the first, for as long as it runs, and says whether there may be one.
+    Raises what `body` and the encoders raise, `DiffEncodeError` for windows that are not those of the blocks.
+    """
+    team = _Team(start, body, spare)
+    try:
+        async for piece in team.pieces():
+            yield piece
+    finally:
+        await to_its_end(team.end())
+
+
+class _Team:
+    def __init__(
+        self, start: Callable[[Chunks], Chunks], body: Chunks, spare: Callable[[], AbstractContextManager[bool]]
+    ) -> None:
+        self._start, self._body, self._spare = start, body, spare
+        self._send, self._receive = anyio.create_memory_object_stream[Block](0)
+        self._free = asyncio.Semaphore(_AHEAD)
+        self._header = b""
+        self._windows: dict[int, bytes] = {}
+        self._news = asyncio.Event()
+        # Tasks of a generator rather than of a task group: it may be read from several tasks, one after the other.
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def pieces(self) -> Chunks:
+        """The header, and the windows in order."""
+        self._begin(self._read())
+        self._begin(self._encode())
+        reading = self._tasks[0]
+        number = 0
+        while True:
+            self._news.clear()
+            working = False
+            for task in self._tasks:
+                if task.done():
+                    task.result()  # its error is that of the delta
+                else:
+                    working = True
+            if number in self._windows:
+                if number == 0:
+                    yield self._header
+                window = self._windows.pop(number)
+                number += 1
+                self._free.release()
+                if len(window) > BLOCK * _MUCH and not reading.done():
+                    self._begin(self._encode_too())
+                yield window
+            elif working:
+                await self._news.wait()
+            else:
+                return
+
+    async def end(self) -> None:
+        """Cancel what still runs, and wait for it."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._send.close()
+        self._receive.close()
+        await self._body.aclose()
+
+    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.ensure_future(work)
+        task.add_done_callback(lambda _: self._news.set())
+        self._tasks.append(task)
+
+    async def _read(self) -> None:
+        """Cut the body into blocks."""
+        number, block, size = 0, deque[bytes](), 0
+        async with aclosing(self._body), self._send:
+            async for chunk in self._body:
+                place = 0
+                while place < len(chunk):
+                    if not size:
+                        await self._free.acquire()
+                    piece = chunk[place : place + BLOCK - size]
+                    place += len(piece)
+                    size += len(piece)
+                    block.append(piece)
+                    if size == BLOCK:
+                        await self._send.send((number, block))
+                        number, block, size = number + 1, deque(), 0
+            if size:
+                await self._send.send((number, block))
+
+    async def _encode_too(self) -> None:
+        with self._spare() as granted:
+            if granted:
+                await self._encode()
+
+    async def _encode(self) -> None:
+        """One encoder: blocks that nobody has taken yet go in, their windows come out."""
+        taken = deque[int]()
+
+        async def blocks() -> Chunks:
+            with self._receive.clone() as receive:
+                async for number, block in receive:
+                    taken.append(number)
+                    while block:
+                        yield block.popleft()
+
+        data, inside = bytearray(), False
+        async with aclosing(self._start(blocks())) as delta:
+            async for chunk in delta:
+                data += chunk
+                if not inside and (inside := read_header(bytes(data[:LONGEST_HEADER])) is not None):
+                    header, _ = beginning(bytes(data[:LONGEST_HEADER]))
+                    self._header = self._header or bytes(data[:header])
+                    del data[:header]
+                while inside and (window := _window(data)) is not None and window.length <= len(data):
+                    if taken:
+                        self._windows[taken.popleft()] = bytes(data[: window.length])
+                        self._news.set()
+                    elif window.size:  # xdelta3 makes an empty one of no input
+                        raise DiffEncodeError("xdelta3 made more windows than it was given blocks")
+                    del data[: window.length]
+        if data or taken:
+            raise DiffEncodeError("xdelta3 made fewer windows than it was given blocks")
+
+
+def _window(data: bytearray) -> Window | None:
+    """The window that begins here; None where it has not said so much yet."""
+    try:
+        return read_window(bytes(data[:_LONGEST_START]), 0)
+    except IndexError:
+        return None
+    except UnknownWindowsError as error:
+        raise DiffEncodeError("xdelta3 made windows of an unknown kind") from error
