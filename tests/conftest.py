@@ -120,6 +120,8 @@ def _allow_third_parties(detector: BlockBuster) -> None:
     # It has a thread and a loop of its own, so that the caller's does not block.
     for function in detector.functions.values():
         function.can_block_in("deltaglider_async/session.py", {"read_everything"})
+        # Imports Rich for the first record that `dg` shows.
+        function.can_block_in("deltaglider_async/cli/logs.py", {"emit"})
 
 
 @pytest.fixture(autouse=True)

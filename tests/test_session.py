@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import aioboto3
 import pytest
 from botocore.config import Config
+from botocore.endpoint_provider import RuleSet
 from botocore.exceptions import ClientError, EndpointConnectionError, NoCredentialsError, ProfileNotFound
 
 from deltaglider_async import Settings, create_client
@@ -203,6 +204,24 @@ async def test_an_argument_changes_nothing_else_of_the_settings() -> None:
     opening = create_client(settings=settings, max_ratio=0.1, log_level="DEBUG")
     assert opening._settings == settings.model_copy(update={"max_ratio": 0.1, "log_level": "DEBUG"})
     assert CACHE_KEY not in repr(opening) + repr(vars(opening))
+
+
+async def test_the_endpoint_is_looked_for_once_per_bucket(
+    s3_endpoint: str, bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    evaluate, looked = RuleSet.evaluate, 0
+
+    def counted(*given: Any) -> Any:
+        nonlocal looked
+        looked += 1
+        return evaluate(*given)
+
+    monkeypatch.setattr(RuleSet, "evaluate", counted)
+    async with create_client(s3_endpoint) as client:
+        for number in range(5):
+            await client.put_object(Bucket=bucket, Key=f"{number}.txt", Body=b"content")
+        await client.list_objects_v2(Bucket=bucket, Prefix="0")
+    assert looked == 1
 
 
 async def test_two_clients_work_at_once(s3_endpoint: str, bucket: str) -> None:

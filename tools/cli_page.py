@@ -14,7 +14,7 @@ from typing import Any, Literal, get_args, get_origin
 
 from typer.models import ArgumentInfo, OptionInfo
 
-from deltaglider_async.cli.main import app
+from deltaglider_async.cli.main import COMMANDS, function_of
 
 PAGE = Path(__file__).parents[1] / "docs" / "commands.md"
 
@@ -26,8 +26,7 @@ What `dg COMMAND --help` says. [The command line](cli.md) explains it, with exam
 
 def page() -> str:
     """The text of docs/commands.md."""
-    commands = [(str(each.name), each.callback) for each in app.registered_commands if each.callback]
-    return "\n".join([BEGINNING, *(section(name, command) for name, command in commands)])
+    return "\n".join([BEGINNING, *(section(name, function_of(name)) for name in COMMANDS)])
 
 
 def section(name: str, command: Callable[..., Any]) -> str:

@@ -28,6 +28,7 @@ from deltaglider_async.streams.threads import in_thread
 
 if TYPE_CHECKING:
     import aioboto3
+    from aiobotocore.session import AioSession
 
 #: What `aioboto3.Session` takes; everything else goes to its `client("s3")`.
 _SESSION_ARGUMENTS = frozenset(
@@ -47,6 +48,8 @@ _CONNECTIONS = 64
 _ATTEMPTS = 5
 #: A host that is there answers sooner; botocore's 60 would be spent on each attempt. Its 60 for reads are kept.
 _CONNECT_SECONDS = 10
+#: For `is_aws`, where no endpoint is named.
+_AWS = "https://s3.amazonaws.com"
 
 
 def create_client(
@@ -140,8 +143,7 @@ class OpenClient:
     async def _open_s3(self, stack: AsyncExitStack) -> Any:
         with translated("open a client for", self._aws.get("endpoint_url") or "S3"):
             try:
-                session, arguments = await in_thread(self._prepare)
-                return await stack.enter_async_context(session.client("s3", **arguments))
+                return await stack.enter_async_context(await in_thread(self._make_s3))
             except ValueError as error:  # botocore's "Invalid endpoint: ..."
                 if isinstance(error, BotoCoreError):
                     raise
@@ -149,50 +151,94 @@ class OpenClient:
                     f"cannot open a client for {self._aws.get('endpoint_url') or 'S3'}: {error}"
                 ) from error
 
-    def _prepare(self) -> tuple[aioboto3.Session, dict[str, Any]]:
-        """Everything that reads files: modules, profiles, certificates, service descriptions.
+    def _make_s3(self) -> Any:
+        """A client of aiobotocore that has yet to be entered: nothing of it belongs to a loop before.
 
-        A first client is made in this thread and thrown away. What it read is remembered by the session, so that
-        the real one, made in the caller's loop, reads nothing and does not block it. It also knows the endpoint,
-        wherever that was set.
+        All that reads files is done here, for a thread: modules, profiles, certificates, service descriptions.
         """
-
-        async def read_everything() -> str:
-            async with session.client("s3", **arguments) as client:
-                unsigned = getattr(arguments.get("config"), "signature_version", None) is UNSIGNED
-                # Without any, botocore would look again in the caller's loop, which reads files.
-                if not unsigned and key_id is None and await session._session.get_credentials() is None:
-                    raise NoCredentialsError
-                client.can_paginate("list_objects_v2")  # reads what is known of pages, and the next of waiters
-                _ = client.waiter_names
-                return str(client.meta.endpoint_url)
-
         key_id, secret = self._aws.get("aws_access_key_id"), self._aws.get("aws_secret_access_key")
         if (key_id is None) != (secret is None):
             missing = "aws_access_key_id" if key_id is None else "aws_secret_access_key"
             raise PartialCredentialsError(provider="arguments", cred_var=missing)
-        session = self._session or self._make_session()
+        session = self._session._session if self._session else self._make_session()
         arguments = {name: value for name, value in self._aws.items() if name not in _SESSION_ARGUMENTS}
-        arguments["region_name"] = self._aws.get("region_name") or session.region_name or "us-east-1"
-        config = _default_config(session, asyncio.run(read_everything()))
-        if arguments.get("config") is not None:
-            config = config.merge(arguments["config"])
-        return session, {**arguments, "config": config}
+        arguments["region_name"] = self._aws.get("region_name") or session.get_config_variable("region") or "us-east-1"
+        config = arguments.pop("config", None)
+        unsigned = getattr(config, "signature_version", None) is UNSIGNED
 
-    def _make_session(self) -> aioboto3.Session:
-        import aioboto3
+        async def read_everything(endpoint: str) -> Any:
+            ours = _default_config(session, endpoint)
+            create: Any = session._create_client  # type: ignore[attr-defined]
+            client = await create("s3", **arguments, config=ours.merge(config) if config else ours)
+            if is_aws(client.meta.endpoint_url) != is_aws(endpoint):  # a profile says so
+                return await read_everything(str(client.meta.endpoint_url))
+            # Without any, botocore would look again in the caller's loop, which reads files.
+            if not unsigned and key_id is None and await session.get_credentials() is None:
+                raise NoCredentialsError
+            client.can_paginate("list_objects_v2")  # reads what is known of pages, and the next of waiters
+            _ = client.waiter_names
+            return client
 
-        return aioboto3.Session(**{name: value for name, value in self._aws.items() if name in _SESSION_ARGUMENTS})
+        variables = map(os.environ.get, ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"))
+        return asyncio.run(read_everything(next(filter(None, (self._aws.get("endpoint_url"), *variables)), _AWS)))
+
+    def _make_session(self) -> AioSession:
+        """What `aioboto3.Session` makes, which would import boto3 for its resources."""
+        from aiobotocore.session import get_session
+        from botocore.loaders import create_loader
+
+        given = self._aws.get
+        session = given("botocore_session")
+        if session is None:
+            session = get_session()
+            loader = create_loader(session.get_config_variable("data_path"))
+            # Whether there is a service: that of S3 is. Looking would be into 400 folders, four times.
+            vars(loader)["list_available_services"] = _Any
+            _leave_keys_out(loader.load_service_model("s3", "endpoint-rule-set-1"))
+            session.register_component("data_loader", loader)
+        if given("profile_name") is not None:
+            session.set_config_variable("profile", given("profile_name"))
+        credentials: list[Any] = [
+            given(f"aws_{name}") for name in ("access_key_id", "secret_access_key", "session_token")
+        ]
+        if any(credentials):
+            session.set_credentials(*credentials, *filter(None, [given("aws_account_id")]))
+        if given("region_name") is not None:
+            session.set_config_variable("region", given("region_name"))
+        return session
 
 
-def _default_config(session: aioboto3.Session, endpoint: str) -> Config:
+def _leave_keys_out(rules: dict[str, Any]) -> None:
+    """Let botocore find the endpoint once per bucket, and remember it.
+
+    No rule depends on the object's key. With it as a parameter, all rules are gone through again for every object:
+    a quarter of what a small put costs.
+    """
+    text = repr(rules["rules"])
+    for name in ("Key", "Prefix"):
+        if f"'{name}'" not in text and f"{{{name}}}" not in text:
+            rules["parameters"].pop(name, None)
+
+
+class _Any(list[str]):
+    """The names of all services, without knowing one."""
+
+    def __init__(self, type_name: str) -> None:
+        super().__init__()
+
+    def __contains__(self, name: object) -> bool:
+        return True
+
+
+def _default_config(session: AioSession, endpoint: str) -> Config:
     """What we choose where the user did not: neither in the environment nor in the profile."""
-    profile: dict[str, Any] = session._session.get_scoped_config()
+    profile: dict[str, Any] = session.get_scoped_config()
 
     def chosen(*names: str) -> bool:
         return any(name in profile or f"AWS_{name.upper()}" in os.environ for name in names)
 
-    options: dict[str, Any] = {"max_pool_connections": _CONNECTIONS}
+    # botocore would put its own together twice for each request, a tenth of what a small put costs.
+    options: dict[str, Any] = {"max_pool_connections": _CONNECTIONS, "user_agent": TOOL}
     retries: dict[str, Any] = {}
     if not chosen("defaults_mode"):  # which is botocore's own set of them
         options["connect_timeout"] = _CONNECT_SECONDS

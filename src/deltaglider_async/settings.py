@@ -9,10 +9,19 @@ import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import ByteSize, Field, SecretBytes, TypeAdapter, ValidationError, ValidationInfo, field_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic import (
+    BaseModel,
+    ByteSize,
+    ConfigDict,
+    Field,
+    SecretBytes,
+    TypeAdapter,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 
 from deltaglider_async.errors import ConfigurationError
 
@@ -35,14 +44,14 @@ def _default_memory() -> int:
     return max(512, total // 4 // MIB)
 
 
-class Settings(BaseSettings):
+class Settings(BaseModel):
     """How a client works. A keyword argument beats the environment, which beats the default.
 
     Raises `ConfigurationError` for a value that is not accepted: it names the variable, the value
     (never that of a key) and what is accepted.
     """
 
-    model_config = SettingsConfigDict(env_prefix="DG_", frozen=True, extra="forbid", env_ignore_empty=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     max_ratio: float = Field(default=0.5, ge=0, le=1)
     """A delta is kept if it is at most this share of the original. 0: no deltas, no references."""
@@ -56,7 +65,7 @@ class Settings(BaseSettings):
     cache_disk_size_mb: int = Field(default=10_240, ge=1)
     """Bound of the `filesystem` cache in MiB."""
 
-    cache_encryption_key: Annotated[SecretBytes | None, NoDecode] = None
+    cache_encryption_key: SecretBytes | None = None
     """32 bytes in base64. With it the cache is a folder that processes and restarts share."""
 
     cache_dir: Path | None = None
@@ -90,8 +99,9 @@ class Settings(BaseSettings):
     """`dg migrate` does not look whether it runs on EC2, and in which region."""
 
     def __init__(self, **values: Any) -> None:
+        variables = {name: os.environ.get(f"DG_{name.upper()}") for name in type(self).model_fields}
         try:
-            super().__init__(**values)
+            super().__init__(**{name: text for name, text in variables.items() if text} | values)
         except ValidationError as error:
             wrong = "\n".join(_describe(dict(item)) for item in error.errors())
         else:

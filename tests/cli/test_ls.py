@@ -72,3 +72,12 @@ def test_buckets(dg: Run, bucket: str) -> None:
 )  # fmt: skip
 def test_sizes_for_people_as_aws_writes_them(size: int, expected: str) -> None:
     assert aws_size(size) == expected
+
+
+def test_nothing_is_imported_that_a_listing_does_not_need(dg: Run, filled: str) -> None:
+    result = dg("ls", f"s3://{filled}/", PYTHONPROFILEIMPORTTIME="1")
+    assert result.stdout.count(b"\n") == 3
+    modules = {line.rpartition(b"|")[2].strip().decode() for line in result.stderr.splitlines()}
+    assert {"deltaglider_async.session", "aiobotocore.session"} <= modules
+    heavy = {"aioboto3", "boto3", "s3transfer", "multiprocessing.managers", "rich", "pydantic_settings"}
+    assert not modules & (heavy | {"deltaglider_async.cli.progress"})

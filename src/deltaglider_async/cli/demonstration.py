@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import filecmp
+import gc
 import tempfile
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
 from contextlib import aclosing, asynccontextmanager, contextmanager
@@ -39,6 +40,7 @@ async def demonstrate(folder: Path, *, debug: bool = False) -> int:
     """
     await anyio.Path(folder).mkdir(parents=True, exist_ok=True)
     paths = await _releases(folder)
+    gc.enable()
     async with (
         local_s3() as endpoint_url,
         create_client(

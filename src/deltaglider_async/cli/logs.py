@@ -4,13 +4,34 @@ from __future__ import annotations
 
 import logging
 import os
-
-from rich.console import Console
-from rich.logging import RichHandler
+from typing import TYPE_CHECKING
 
 from deltaglider_async.settings import Settings, configure_logging
 
-_handler: RichHandler | None = None
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.logging import RichHandler
+
+
+class _OnTerminal(logging.Handler):
+    """Shows records by Rich, which is imported for the first of them: most commands log none."""
+
+    console: Console | None = None
+    """Where; None: a console of its own on stderr."""
+    _rich: RichHandler | None = None
+
+    def emit(self, record: logging.LogRecord) -> None:
+        from rich.console import Console
+        from rich.logging import RichHandler
+
+        if self._rich is None:
+            self._rich = RichHandler(console=Console(stderr=True, highlight=False), show_path=False, markup=False)
+            self._rich.setFormatter(self.formatter)
+        self._rich.console = self.console or self._rich.console
+        self._rich.emit(record)
+
+
+_handler: _OnTerminal | None = None
 
 
 def configure(*, debug: bool) -> None:
@@ -22,7 +43,7 @@ def configure(*, debug: bool) -> None:
     if debug or not os.environ.get("DG_LOG_LEVEL"):
         os.environ["DG_LOG_LEVEL"] = "DEBUG" if debug else "WARNING"  # for the clients that commands create, too
     configure_logging(Settings().log_level)
-    _handler = RichHandler(console=Console(stderr=True, highlight=False), show_path=False, markup=False)
+    _handler = _OnTerminal()
     logging.basicConfig(handlers=[_handler], level=logging.WARNING, format="%(message)s", force=True)
 
 

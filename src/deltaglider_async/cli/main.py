@@ -1,43 +1,88 @@
 """The `dg` command's table of commands.
 
-Nothing heavy is imported here or at the top of a command's module: `dg --help` must be quick.
+A command's module is imported when the command is called, and nothing heavy at its top: `dg --help` must be quick.
 """
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
+from collections.abc import Callable
+from importlib import import_module
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from deltaglider_async._version import __version__
-from deltaglider_async.cli.bucket_acl import get_bucket_acl, put_bucket_acl
-from deltaglider_async.cli.cache import cache
-from deltaglider_async.cli.cat import cat
-from deltaglider_async.cli.cp import cp
-from deltaglider_async.cli.demo import demo
-from deltaglider_async.cli.doctor import doctor
-from deltaglider_async.cli.du import du
-from deltaglider_async.cli.fsck import fsck
-from deltaglider_async.cli.gc import gc
-from deltaglider_async.cli.head import head
-from deltaglider_async.cli.ls import ls
-from deltaglider_async.cli.mb import mb
-from deltaglider_async.cli.migrate import migrate
-from deltaglider_async.cli.mv import mv
-from deltaglider_async.cli.options import Debug, LikeAws
-from deltaglider_async.cli.presign import presign
-from deltaglider_async.cli.purge import purge
-from deltaglider_async.cli.rb import rb
-from deltaglider_async.cli.rm import rm
-from deltaglider_async.cli.run import Code
-from deltaglider_async.cli.stats import stats
-from deltaglider_async.cli.sync import sync
-from deltaglider_async.cli.verify import verify
+
+#: What `dg --help` says of each command.
+COMMANDS = {
+    "cp": "Copy files and objects.",
+    "mv": "Move files and objects.",
+    "sync": "Make a folder or prefix like another one.",
+    "migrate": "Copy a bucket or prefix, as deltas.",
+    "ls": "List buckets and objects.",
+    "rm": "Remove objects.",
+    "cat": "Write objects to standard output.",
+    "head": "Show what is known of an object.",
+    "du": "Show what folders take.",
+    "presign": "Print a URL from which anybody gets an object.",
+    "mb": "Create a bucket.",
+    "rb": "Remove a bucket.",
+    "stats": "Show what a bucket holds and saves.",
+    "fsck": "Check what is stored, and mend it.",
+    "gc": "Remove what is of no use.",
+    "purge": "Remove temporary copies that have expired.",
+    "get-bucket-acl": "Print who may do what with a bucket.",
+    "put-bucket-acl": "Say who may do what with a bucket.",
+    "cache": "Show or clear the references at hand.",
+    "doctor": "Look whether all is there that dg needs.",
+    "demo": "Show what dg does, on this machine.",
+    "verify": "Check that objects are what was put.",
+}
+#: Commands that read their lines as `aws s3` does.
+_LIKE_AWS = frozenset({"cp", "mv", "sync", "migrate", "ls", "rm", "cat", "head", "mb", "verify"})
+#: Where a command is that has no module of its own name.
+_MODULES = {"get-bucket-acl": "bucket_acl", "put-bucket-acl": "bucket_acl"}
+
+
+def function_of(name: str) -> Callable[..., Any]:
+    """The function of a command, from its module, which is imported for it."""
+    module = import_module(f"deltaglider_async.cli.{_MODULES.get(name, name)}")
+    function: Callable[..., Any] = getattr(module, name.replace("-", "_"))
+    return function
+
+
+class Commands(TyperGroup):
+    """All commands. Only that one is imported and built which is called."""
+
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**{**attributes, "commands": dict.fromkeys(COMMANDS)})
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """The command of that name; None if there is none."""
+        if cmd_name in COMMANDS and self.commands[cmd_name] is None:
+            alone = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+            kind: dict[str, Any] = {}
+            if cmd_name in _LIKE_AWS:
+                from deltaglider_async.cli.options import LikeAws
+
+                kind = {"cls": LikeAws}
+            alone.command(cmd_name, short_help=COMMANDS[cmd_name], **kind)(function_of(cmd_name))
+            self.commands[cmd_name] = typer.main.get_command(alone)
+        return self.commands.get(cmd_name)
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """What `--help` lists."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
 
 app = typer.Typer(
     name="dg",
+    cls=Commands,
     no_args_is_help=True,
     rich_markup_mode=None,  # plain help: no import of Rich, and examples stay as they are written
     pretty_exceptions_enable=False,  # they would print local variables, credentials among them
@@ -67,35 +112,14 @@ def dg(
 
     Versioned artifacts in S3 as small binary deltas, handed back byte for byte.
     """
+    from deltaglider_async.cli.options import Debug
+
     context.obj = Debug(debug)
-
-
-app.command("cp", cls=LikeAws, short_help="Copy files and objects.")(cp)
-app.command("mv", cls=LikeAws, short_help="Move files and objects.")(mv)
-app.command("sync", cls=LikeAws, short_help="Make a folder or prefix like another one.")(sync)
-app.command("migrate", cls=LikeAws, short_help="Copy a bucket or prefix, as deltas.")(migrate)
-app.command("ls", cls=LikeAws, short_help="List buckets and objects.")(ls)
-app.command("rm", cls=LikeAws, short_help="Remove objects.")(rm)
-app.command("cat", cls=LikeAws, short_help="Write objects to standard output.")(cat)
-app.command("head", cls=LikeAws, short_help="Show what is known of an object.")(head)
-app.command("du", short_help="Show what folders take.")(du)
-app.command("presign", short_help="Print a URL from which anybody gets an object.")(presign)
-app.command("mb", cls=LikeAws, short_help="Create a bucket.")(mb)
-app.command("rb", short_help="Remove a bucket.")(rb)
-app.command("stats", short_help="Show what a bucket holds and saves.")(stats)
-app.command("fsck", short_help="Check what is stored, and mend it.")(fsck)
-app.command("gc", short_help="Remove what is of no use.")(gc)
-app.command("purge", short_help="Remove temporary copies that have expired.")(purge)
-app.command("get-bucket-acl", short_help="Print who may do what with a bucket.")(get_bucket_acl)
-app.command("put-bucket-acl", short_help="Say who may do what with a bucket.")(put_bucket_acl)
-app.command("cache", short_help="Show or clear the references at hand.")(cache)
-app.command("doctor", short_help="Look whether all is there that dg needs.")(doctor)
-app.command("demo", short_help="Show what dg does, on this machine.")(demo)
-app.command("verify", cls=LikeAws, short_help="Check that objects are what was put.")(verify)
 
 
 def run() -> None:
     """Entry point of `dg`."""
+    gc.disable()  # nothing of what is imported is garbage; `Connection.client` enables it
     for stream in (sys.stdout, sys.stderr):
         # Names are shown as well as the terminal can; a name that is not UTF-8 must not end the program.
         if hasattr(stream, "reconfigure"):
@@ -104,6 +128,8 @@ def run() -> None:
         from deltaglider_async.cli.completion import answer
 
         answer(app)
+    from deltaglider_async.cli.run import Code
+
     usage_error: Any = typer.BadParameter.__base__
     usage_error.exit_code = Code.USAGE
     app()

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,8 +15,6 @@ from typer.core import TyperCommand
 from deltaglider_async.cli.completion import places
 
 if TYPE_CHECKING:
-    from contextlib import AbstractAsyncContextManager
-
     from deltaglider_async.bulk.filters import Filters, Rule
     from deltaglider_async.client import DeltaGliderClient
 
@@ -79,9 +80,10 @@ class Connection:
         str | None, typer.Option("--ca-bundle", metavar="FILE", help="Certificates to check the endpoint's with.")
     ] = None
 
-    def client(
+    @asynccontextmanager
+    async def client(
         self, concurrency: int = 32, *, one_object: bool = False, max_ratio: float | None = None
-    ) -> AbstractAsyncContextManager[DeltaGliderClient]:
+    ) -> AsyncIterator[DeltaGliderClient]:
         """A client with connections for so many objects at once.
 
         For `one_object` a cache that would go with this process is of no use: its reference is not put away.
@@ -96,7 +98,7 @@ class Connection:
         if one_object and settings.cache_encryption_key is None:
             settings = settings.model_copy(update={"cache_backend": "memory", "cache_memory_size_mb": 1})
 
-        return create_client(
+        async with create_client(
             endpoint_url=self.endpoint_url,
             region_name=self.region,
             profile_name=self.profile,
@@ -107,7 +109,11 @@ class Connection:
             ),
             settings=settings,
             max_ratio=max_ratio,
-        )
+        ) as client:
+            if not gc.isenabled():  # by `main.run`
+                gc.freeze()  # all that is there by now stays
+                gc.enable()
+            yield client
 
 
 class LikeAws(TyperCommand):

@@ -6,8 +6,6 @@ import os
 from pathlib import Path
 from typing import TextIO
 
-from rich.cells import cell_len
-
 from deltaglider_async.bulk.actions import Action, Copy, Delete, DeleteFile, Download, Refusal, Upload, Verify
 from deltaglider_async.bulk.events import Summary
 
@@ -59,6 +57,8 @@ def printable(text: str) -> str:
 
 def shorten(text: str, width: int, ellipsis: str = "…") -> str:
     """At most `width` cells wide, without the beginning if need be: the ends of names tell them apart."""
+    from rich.cells import cell_len
+
     if cell_len(text) <= width:
         return text
     while text and cell_len(ellipsis) + cell_len(text) > width:
@@ -68,6 +68,8 @@ def shorten(text: str, width: int, ellipsis: str = "…") -> str:
 
 def pad(text: str, width: int) -> str:
     """Filled up with blanks to `width` cells."""
+    from rich.cells import cell_len
+
     return text + " " * (width - cell_len(text))
 
 

@@ -59,7 +59,7 @@ class Conditions:
         self._store = store
         self.trusted = is_aws(str(store.s3.meta.endpoint_url))
         self._known: dict[tuple[str, Operation, Condition], bool] = {}
-        self._asking = anyio.Lock()
+        self._asking = asyncio.Lock()
 
     async def keeps(
         self, bucket: str, space: str, operation: Operation, condition: Condition, arguments: Mapping[str, Any]
