@@ -17,7 +17,7 @@ FILES = 10_000
 #: With what is finished in between, in the short form. Some of the names are wide, long or in parts.
 NAMES = ("{:05}.txt", "{:05}-\u6f22\u5b57.txt", "{:05}-cafe\u0301.txt", "{:05}-" + "long" * 15 + ".txt")
 FINISHED = re.compile(r"upload: (?:(?:many/)?(\d{5})\S* to s3://\S+|\S*?(\d{5})?-?\S*\.txt) \(1 B\)")
-TOTAL = re.compile(r"[\d,]+/10,000\+?( files)?,? .*")
+TOTAL = re.compile(r"[\d,]+/[\d,]+\+?( files)?,? .*")
 BAR = re.compile(r"\S.* [\u2501\u2500]+ .*")
 
 #: The events of a transfer of so many files, a share of them between two pictures.
