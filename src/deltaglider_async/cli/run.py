@@ -148,7 +148,7 @@ def explain(error: BaseException) -> str | None:
 
 
 def _import_aiohttp() -> None:
-    """Import aiohttp without the system's certificates, whose reading takes a fifth of what `dg ls` does.
+    """Import aiohttp without the system's certificates, whose reading is a large part of it.
 
     It would read them for contexts of its own. botocore brings another one, with certificates that it chooses.
     """
