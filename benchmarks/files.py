@@ -45,6 +45,10 @@ class Files:
                 part.write_bytes(source.read(8 * MB))
         return part
 
+    def wheel(self, requirement: str) -> Path:
+        """Any wheel, under its own name."""
+        return self._fetched(requirement)
+
     def _named(self, requirement: str, path: Path) -> None:
         if not path.exists():
             os.link(self._fetched(requirement), path)
@@ -58,6 +62,7 @@ class Files:
         print(f"fetching {requirement}", file=sys.stderr)
         command = [sys.executable, "-m", "pip", "download", "--no-input", "--disable-pip-version-check", "-q"]
         command += ["--no-deps", "--only-binary=:all:", "--platform", "manylinux1_x86_64", "--platform", "any"]
+        command += ["--platform", "manylinux2014_x86_64", "--python-version", "3.11"]
         partly = folder / "partly"
         subprocess.run([*command, "-d", str(partly), requirement], check=True, stdin=subprocess.DEVNULL)
         (wheel,) = partly.glob(f"{name}-*.whl")

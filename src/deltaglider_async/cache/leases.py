@@ -137,6 +137,12 @@ class Lease:
         """Up to `size` bytes from `offset` on, fewer only at the end."""
         return await in_thread(self.reference.plain.read, offset, size)
 
+    async def places(self, number: int, length: int) -> list[bytes]:
+        """`length` bytes each from `number` places all over it; of a small reference less."""
+        plain, step = self.reference.plain, max(1, self.size // number)
+        offsets = range(0, min(self.size, step * number), step)
+        return await in_thread(lambda: [plain.read(offset, min(length, step)) for offset in offsets])
+
     async def chunks(self, size: int = MIB) -> AsyncGenerator[bytes, None]:
         """All bytes from the start, in chunks of `size`. Independent readers may run at once."""
         for offset in range(0, self.size, size):

@@ -88,8 +88,7 @@ async def _with_reference(
 
 async def likeness(lease: Lease, target: Chunks, places: list[bytes]) -> Likeness:
     """How a target, of which some places are given, relates to a leased reference. Neither is held."""
-    step = max(1, lease.size // PLACES)
-    theirs = [await lease.read(offset, min(PLACE, step)) for offset in range(0, step * PLACES, step)]
+    theirs = await lease.places(PLACES, PLACE)
     sketch = Sketch(await in_thread(choose_pattern, theirs + places))
     async with aclosing(lease.chunks()) as chunks:
         async for chunk in chunks:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Awaitable, Callable
 from contextlib import aclosing
+from functools import partial
 
 from deltaglider_async.cache import Lease
 from deltaglider_async.engine.core import Engine, Reference, access_only, where
 from deltaglider_async.engine.parallel import concurrently
 from deltaglider_async.engine.request import PutRequest, Refused
 from deltaglider_async.store.body import Request, body_chunks
+from deltaglider_async.streams.chunks import rechunk
 from deltaglider_async.streams.prospect import Prospect
 from deltaglider_async.streams.threads import in_thread
 
@@ -18,6 +19,10 @@ from deltaglider_async.streams.threads import in_thread
 _WORTH_A_LOOK = 4 * 1024 * 1024
 #: Places of the reference that are looked at, and bytes of each: of one at hand, and of one that S3 is asked for.
 _AT_HAND, _AFAR = (64, 32 * 1024), (16, 64 * 1024)
+#: Bytes of the target that a thread looks at in one go.
+_AT_ONCE = 4 * 1024 * 1024
+#: The least size of a reference, in bytes, for which it matters what it is made of.
+_WORTH_TASTING = 1024 * 1024
 #: Places by which it is told what a reference is made of, bytes of each, and what compression leaves of such as are
 #: compressed already.
 _TASTES, _TASTE, _INCOMPRESSIBLE = 16, 4096, 0.95
@@ -41,17 +46,16 @@ async def hopeless(engine: Engine, request: PutRequest, reference: Reference, le
     if not worth_a_look(request):
         return None
 
-    async def from_bucket(offset: int, size: int) -> bytes:
-        return await _range_of(engine, request, reference, offset, size)
-
-    number, length = _AFAR if lease is None else _AT_HAND
-    places = await _places(from_bucket if lease is None else lease.read, reference.size, number, length)
+    if lease is not None:
+        places = await lease.places(*_AT_HAND)
+    else:
+        places = await _places_afar(engine, request, reference, *_AFAR)
     if not all(places):
         return None  # it has gone meanwhile
     prospect = await in_thread(Prospect, places, reference.size)
-    async with aclosing(request.source.open()) as chunks:
-        async for chunk in chunks:
-            if await in_thread(prospect.add, chunk):
+    async with aclosing(rechunk(request.source.open(), _AT_ONCE)) as pieces:
+        async for piece in pieces:
+            if await in_thread(prospect.add, piece):
                 return None
     ratio = prospect.least_ratio()
     return Refused("too little of it is in the deltaspace's reference", ratio) if ratio > request.max_ratio else None
@@ -59,34 +63,32 @@ async def hopeless(engine: Engine, request: PutRequest, reference: Reference, le
 
 async def is_compressed(lease: Lease) -> bool:
     """Whether a reference is made of compressed content, like a zip file: there is nothing to find within it."""
-    places = await _places(lease.read, lease.size, _TASTES, _TASTE)
+    if lease.size < _WORTH_TASTING:
+        return False
+    places = await lease.places(_TASTES, _TASTE)
 
     def left() -> float:
-        return sum(len(zlib.compress(place, 1)) for place in places) / max(1, sum(map(len, places)))
+        return sum(len(zlib.compress(place, 1)) for place in places) / sum(map(len, places))
 
     return await in_thread(left) > _INCOMPRESSIBLE
 
 
-async def _places(read: Callable[[int, int], Awaitable[bytes]], size: int, number: int, length: int) -> list[bytes]:
-    """Some bytes each from places all over `size` bytes."""
-    step = max(1, size // number)
+async def _places_afar(
+    engine: Engine, request: PutRequest, reference: Reference, number: int, length: int
+) -> list[bytes]:
+    """Some bytes each from places all over a reference in its bucket; nothing of one that has gone."""
+    bucket, key = reference.bucket, reference.key
+    step = max(1, reference.size // number)
     found: dict[int, bytes] = {}
 
-    async def look(offset: int) -> None:
-        found[offset] = await read(offset, min(length, step))
+    async def look(start: int) -> None:
+        access = {**access_only(request.arguments), "Range": f"bytes={start}-{start + min(length, step) - 1}"}
+        response = await engine.store.get(bucket, key, access)
+        if response is not None:
+            chunks = body_chunks(engine.store, response, Request(bucket, key, access, where(bucket, key)))
+            async with aclosing(chunks):
+                found[start] = b"".join([chunk async for chunk in chunks])
 
-    offsets = range(0, min(size, step * number), step)
-    await concurrently(*(lambda offset=offset: look(offset) for offset in offsets))
-    return [found[offset] for offset in offsets]
-
-
-async def _range_of(engine: Engine, request: PutRequest, reference: Reference, offset: int, size: int) -> bytes:
-    """A part of a reference in its bucket; nothing where it has gone."""
-    bucket, key = reference.bucket, reference.key
-    access = {**access_only(request.arguments), "Range": f"bytes={offset}-{offset + size - 1}"}
-    response = await engine.store.get(bucket, key, access)
-    if response is None:
-        return b""
-    chunks = body_chunks(engine.store, response, Request(bucket, key, access, where(bucket, key)))
-    async with aclosing(chunks):
-        return b"".join([chunk async for chunk in chunks])
+    starts = range(0, min(reference.size, step * number), step)
+    await concurrently(*(partial(look, start) for start in starts))
+    return [found.get(start, b"") for start in starts]
