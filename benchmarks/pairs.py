@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from benchmarks.files import Files
-from deltaglider_async.streams.prospect import Prospect
+from deltaglider_async.streams.prospect import Places, Prospect
 
 MB = 1_000_000
 OPTIONS = ["-9", "-6 -S djw", "-3 -S none", "-3 -N -S none", "-2 -N -S none", "-1 -S none", "-1 -N -S none"]
@@ -72,7 +72,7 @@ def looked_at(reference: Path, target: Path, number: int, length: int) -> tuple[
         for start in range(0, size - number, size // number):
             file.seek(start)
             places.append(file.read(min(length, size // number)))
-    prospect = Prospect(places[:number], size)
+    prospect = Prospect(Places(places[:number], size))
     with target.open("rb") as file:
         while chunk := file.read(1 << 20):
             if prospect.add(chunk):

@@ -252,7 +252,7 @@ async def test_a_refused_delta_is_stored_plain(client: DeltaGliderClient, bucket
     sent = await Sent.begin(client, bucket, CANDIDATE)
     await sent.send(1, BASE)
     answer = await sent.complete()
-    assert "max_ratio" in answer["DeltaGliderInfo"]["Reason"]
+    assert "too little of it" in answer["DeltaGliderInfo"]["Reason"]
     assert await read(client, bucket, CANDIDATE) == BASE
     assert CANDIDATE in await stored(client, bucket)
     again = await Sent.begin(client, bucket, "app/app-1.2.zip")

@@ -166,7 +166,10 @@ class FakeS3:
     async def put_object(self, *, Bucket: str, Key: str, Body: Any, **arguments: Any) -> dict[str, Any]:
         await self._turn("PUT", Key, _conditions(arguments))
         self._check("PutObject", Key, arguments)
-        stored = Stored(Body.read(), {name: arguments[name] for name in _STORED_ARGUMENTS if name in arguments})
+        stored = Stored(
+            Body if isinstance(Body, bytes) else Body.read(),
+            {name: arguments[name] for name in _STORED_ARGUMENTS if name in arguments},
+        )
         self.objects[Key] = stored
         return {"ETag": stored.etag, "ResponseMetadata": {"HTTPStatusCode": 200, "HTTPHeaders": {}}}
 

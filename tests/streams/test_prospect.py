@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from deltaglider_async.streams.prospect import Prospect
+from deltaglider_async.streams.prospect import Places, Prospect
 
 MIB = 1024 * 1024
 SIZE = 8 * MIB
@@ -27,7 +27,7 @@ def looked_at(reference: bytes, target: bytes, number: int = 64, length: int = 3
     """The least ratio, and whether the look ended before the target did."""
     step = max(1, len(reference) // number)
     places = [reference[start : start + min(length, step)] for start in range(0, step * number, step)]
-    prospect = Prospect(places, len(reference))
+    prospect = Prospect(Places(places, len(reference)))
     for start in range(0, len(target), MIB):
         if prospect.add(target[start : start + MIB]):
             return prospect.least_ratio(), True

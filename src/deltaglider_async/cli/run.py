@@ -157,10 +157,13 @@ def _import_aiohttp() -> None:
     usual = ssl.create_default_context
     # This one trusts nobody: should it ever be used, no connection comes about.
     ssl.create_default_context = lambda *_, **__: ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    # Hides what the class inherits.
+    ssl.SSLContext.set_default_verify_paths = lambda _: None  # type: ignore[assignment, method-assign]
     try:
         import aiohttp  # noqa: F401
     finally:
         ssl.create_default_context = usual
+        del ssl.SSLContext.set_default_verify_paths
 
 
 def _say(message: str) -> None:

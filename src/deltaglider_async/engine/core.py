@@ -27,7 +27,8 @@ from deltaglider_async.store.s3 import Store
 from deltaglider_async.store.side_by_side import whole_body
 from deltaglider_async.streams import Chunks
 from deltaglider_async.streams.budget import ByteBudget
-from deltaglider_async.streams.turns import Turns
+from deltaglider_async.streams.prospect import Places
+from deltaglider_async.streams.turns import Turn, Turns
 
 Response = dict[str, Any]
 
@@ -85,6 +86,9 @@ class Engine:
     conditions: Conditions = field(init=False)
     policy: DeltaPolicy = field(init=False)
     remembered: Known = field(default_factory=Known, init=False)
+    encoders: Turns = field(init=False)
+    places: OrderedDict[str, Places] = field(default_factory=OrderedDict, init=False)
+    """What is looked for in targets, of the references used lately, by SHA-256."""
     _encoders: int = field(default=0, init=False)
     _known: OrderedDict[tuple[str, str, str], int] = field(default_factory=OrderedDict, init=False)
 
@@ -93,6 +97,8 @@ class Engine:
         self.policy = DeltaPolicy.of(self.settings)
         self.puts = ByteBudget(self.settings.memory_mb * MIB)
         self.gets = ByteBudget(self.settings.memory_mb * MIB)
+        # More at once do not make better use of the cores, but worse of their caches.
+        self.encoders = Turns((os.cpu_count() or 1) + 1)
         self.decoders = Turns(max(_FEWEST_DECODERS, 2 * (os.cpu_count() or 1)))
 
     async def reference(self, bucket: str, key: str, arguments: Mapping[str, Any]) -> tuple[Reference | None, bool]:
@@ -168,20 +174,27 @@ class Engine:
             self.forget(reference)
             raise
 
-    @contextmanager
-    def encoding(self) -> Iterator[None]:
-        """For the length of a put's encoding."""
+    @asynccontextmanager
+    async def encoding(self) -> AsyncIterator[Turn]:
+        """A turn at encoding, for the length of the block."""
+        turn = await self.encoders.take()
         self._encoders += 1
         try:
-            yield
+            yield turn
         finally:
             self._encoders -= 1
+            turn.end()
 
     @contextmanager
     def another_encoder(self, reference_size: int) -> Iterator[bool]:
         """Gives whether there are a core and memory for one more encoder, and holds them during the block."""
-        with self.puts.if_free(reference_size + PROCESS_MEMORY) as free, self.encoding():
-            yield free and self._encoders <= (os.cpu_count() or 1)
+        with self.puts.if_free(reference_size + PROCESS_MEMORY) as free:
+            granted = free and self._encoders < (os.cpu_count() or 1)
+            self._encoders += granted
+            try:
+                yield granted
+            finally:
+                self._encoders -= granted
 
     def forget(self, reference: Reference) -> None:
         """A known reference is not where it was."""

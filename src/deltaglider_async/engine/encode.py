@@ -20,6 +20,7 @@ from deltaglider_async.streams.digest import Digest, digested
 from deltaglider_async.streams.reported import reported
 from deltaglider_async.streams.source import Source
 from deltaglider_async.streams.spool import Spool
+from deltaglider_async.streams.turns import Turn
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,13 +60,13 @@ async def encode(
     options = xdelta.options(lease.size, compressed=await is_compressed(lease), level=engine.settings.xdelta3_level)
     sent, proof, kept = Digest(), Digest(), _Kept(spool, limit)
     try:
-        body = reported(digested(request.source.open(), sent), request.progress, "encoding")
-        if unchanged:
-            delta = engine.codec.unchanged(lease, body)
-        else:
-            spare = partial(engine.another_encoder, lease.size) if size is None or size >= _LONG else None
-            delta = engine.codec.encode(lease, body, options=options, program=program, spare=spare)
-        with engine.encoding():
+        async with engine.encoding() as turn:
+            body = reported(digested(_resting(request.source.open(), turn), sent), request.progress, "encoding")
+            if unchanged:
+                delta = engine.codec.unchanged(lease, body)
+            else:
+                spare = partial(engine.another_encoder, lease.size) if size is None or size >= _LONG else None
+                delta = engine.codec.encode(lease, body, options=options, program=program, spare=spare)
             async with aclosing(engine.codec.decode(lease, kept.chunks(delta), 1 << 63, program=program)) as decoded:
                 async for chunk in decoded:
                     await proof.update(chunk)
@@ -105,6 +106,17 @@ async def compression_of(source: Source) -> str | None:
             if len(head) >= MAGIC_LENGTH:
                 break
     return compressed_stream(head)
+
+
+async def _resting(chunks: Chunks, turn: Turn) -> Chunks:
+    """The same chunks. While a slow source has none, others need not wait for their turn."""
+    async with aclosing(chunks):
+        while True:
+            with turn.resting():
+                chunk = await anext(chunks, None)
+            if chunk is None:
+                return
+            yield chunk
 
 
 class _Kept:

@@ -12,20 +12,22 @@ from deltaglider_async.engine.parallel import concurrently
 from deltaglider_async.engine.request import PutRequest, Refused
 from deltaglider_async.store.body import Request, body_chunks
 from deltaglider_async.streams.chunks import rechunk
-from deltaglider_async.streams.prospect import Prospect
+from deltaglider_async.streams.prospect import Places, Prospect
 from deltaglider_async.streams.threads import in_thread
 
 #: Below, in bytes, the encoder is done with anything before a look would pay.
 _WORTH_A_LOOK = 4 * 1024 * 1024
 #: Places of the reference that are looked at, and bytes of each: of one at hand, and of one that S3 is asked for.
 _AT_HAND, _AFAR = (64, 32 * 1024), (16, 64 * 1024)
+#: References whose places are remembered; those of one take some 1.5 MB.
+_MOST_PLACES = 16
 #: Bytes of the target that a thread looks at in one go.
 _AT_ONCE = 4 * 1024 * 1024
 #: The least size of a reference, in bytes, for which it matters what it is made of.
 _WORTH_TASTING = 1024 * 1024
 #: Places by which it is told what a reference is made of, bytes of each, and what compression leaves of such as are
 #: compressed already.
-_TASTES, _TASTE, _INCOMPRESSIBLE = 16, 4096, 0.95
+_TASTES, _TASTE, _INCOMPRESSIBLE = 8, 4096, 0.95
 
 
 def worth_a_look(request: PutRequest) -> bool:
@@ -46,13 +48,20 @@ async def hopeless(engine: Engine, request: PutRequest, reference: Reference, le
     if not worth_a_look(request):
         return None
 
-    if lease is not None:
-        places = await lease.places(*_AT_HAND)
-    else:
-        places = await _places_afar(engine, request, reference, *_AFAR)
-    if not all(places):
-        return None  # it has gone meanwhile
-    prospect = await in_thread(Prospect, places, reference.size)
+    places = engine.places.get(reference.sha256)
+    if places is None:
+        if lease is not None:
+            found = await lease.places(*_AT_HAND)
+        else:
+            found = await _places_afar(engine, request, reference, *_AFAR)
+        if not all(found):
+            return None  # it has gone meanwhile
+        places = await in_thread(Places, found, reference.size)
+        if lease is not None:
+            engine.places[reference.sha256] = places
+            while len(engine.places) > _MOST_PLACES:
+                engine.places.popitem(last=False)
+    prospect = Prospect(places)
     async with aclosing(rechunk(request.source.open(), _AT_ONCE)) as pieces:
         async for piece in pieces:
             if await in_thread(prospect.add, piece):

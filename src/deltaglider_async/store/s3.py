@@ -209,7 +209,7 @@ class Store:
                         arguments |= {"ChecksumSHA256": base64_sha256(sha256), "ChecksumAlgorithm": "SHA256"}
                     try:
                         response: Response = await self.s3.put_object(
-                            Body=io.BytesIO(first), **self.accepted("PutObject", arguments)
+                            Body=_body(first), **self.accepted("PutObject", arguments)
                         )
                     except ClientError as error:
                         return await self._written_already(error, arguments, identity)
@@ -435,6 +435,14 @@ class Store:
             if not page.get("IsTruncated"):
                 return
             token["ContinuationToken"] = page["NextContinuationToken"]
+
+
+def _body(data: bytes) -> bytes | io.BytesIO:
+    """For a file botocore asks first whether it may send it (`Expect: 100-continue`), and waits for the answer.
+
+    For that, a small one is not worth a round trip. aiohttp does not want large ones as bytes.
+    """
+    return data if len(data) <= CHUNK else io.BytesIO(data)
 
 
 def _has_checksum(arguments: Arguments) -> bool:
