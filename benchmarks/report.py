@@ -237,6 +237,9 @@ def machine_table(results: dict[str, Any]) -> Iterator[str]:
     machine = results["machine"]
     yield from ("| | |", "| --- | --- |", f"| when | {results['made']} |")
     yield f"| command | `{results['command']}`, {results['minutes']} minutes |"
+    if again := results.get("again"):
+        which = ", ".join(TITLES[name] for name in again["workloads"])
+        yield f"| measured again after a change, {again['made']} | {which}: `{again['command']}` |"
     yield f"| machine | {machine['processor']}, {machine['cores']} cores, {machine['memory'] / 2**30:.0f} GiB |"
     yield f"| system | {machine['system']} |"
     yield from (f"| {name} | {version.partition(',')[0]} |" for name, version in results["versions"].items())

@@ -168,8 +168,6 @@ class OpenClient:
 
         async def read_everything(endpoint: str) -> Any:
             ours = _default_config(session, endpoint)
-            if endpoint.startswith("http://") and arguments.get("verify") is None:
-                arguments["verify"] = False  # nothing to verify: the certificates need not be read
             create: Any = session._create_client  # type: ignore[attr-defined]
             client = await create("s3", **arguments, config=ours.merge(config) if config else ours)
             if is_aws(client.meta.endpoint_url) != is_aws(endpoint):  # a profile says so

@@ -15,7 +15,6 @@ from deltaglider_async.bulk.actions import Action, Refusal
 from deltaglider_async.bulk.events import Advanced, Event, Failed, Finished, Planned, Skipped, Started, Summary
 from deltaglider_async.bulk.perform import Performer
 from deltaglider_async.bulk.schedule import Limits, Schedule
-from deltaglider_async.engine.listed import listing_deltas
 from deltaglider_async.store.limits import Pace, limited, limits
 from deltaglider_async.streams.threads import to_its_end
 from deltaglider_async.types import Progress
@@ -64,7 +63,7 @@ async def transfer(
     limits = limits or Limits()
     schedule = Schedule(limits, client.delta_policy)
     carried_out = _Transfer(perform or Performer(client, source or client), send, schedule, lookahead)
-    with _paced(limits.bytes_per_second), listing_deltas():  # the task keeps what it was created in
+    with _paced(limits.bytes_per_second):  # the task keeps what it was created in
         work = asyncio.create_task(carried_out.run(plan))
     try:
         async for event in receive:

@@ -157,13 +157,16 @@ def _import_aiohttp() -> None:
     usual = ssl.create_default_context
     # This one trusts nobody: should it ever be used, no connection comes about.
     ssl.create_default_context = lambda *_, **__: ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    # Hides what the class inherits.
+    own = vars(ssl.SSLContext).get("set_default_verify_paths")  # of truststore, say; ssl's own is inherited
     ssl.SSLContext.set_default_verify_paths = lambda _: None  # type: ignore[assignment, method-assign]
     try:
         import aiohttp  # noqa: F401
     finally:
         ssl.create_default_context = usual
-        del ssl.SSLContext.set_default_verify_paths
+        if own is None:
+            del ssl.SSLContext.set_default_verify_paths
+        else:
+            ssl.SSLContext.set_default_verify_paths = own  # type: ignore[method-assign]
 
 
 def _say(message: str) -> None:

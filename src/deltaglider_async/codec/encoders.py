@@ -80,13 +80,15 @@ class _Team:
                     task.result()  # its error is that of the delta
                 else:
                     working = True
+            self._tasks = [task for task in self._tasks if not task.done()]
             if number in self._windows:
                 if number == 0:
                     yield self._header
                 window = self._windows.pop(number)
                 number += 1
                 self._free.release()
-                if len(window) > BLOCK * _MUCH and not reading.done():
+                # More encoders than blocks under way would have nothing to do.
+                if len(window) > BLOCK * _MUCH and not reading.done() and len(self._tasks) <= _AHEAD:
                     self._begin(self._encode_too())
                 yield window
             elif working:

@@ -11,7 +11,6 @@ from deltaglider_async.engine.core import (
     access_only,
     where,
 )
-from deltaglider_async.engine.listed import listed_deltas
 from deltaglider_async.engine.request import (
     PutRequest,
     PutResult,
@@ -35,9 +34,7 @@ from deltaglider_async.streams.source import digest_of, same_again
 async def put_plain(engine: Engine, request: PutRequest, refused: Refused) -> PutResult:
     """Plain form. An older delta form is removed afterwards, if it is still the one that was seen before."""
     bucket, key, source, access = request.bucket, request.key, request.source, access_only(request.arguments)
-    listed = None if request.arguments.get("IfNoneMatch") else listed_deltas()
-    absent = listed is not None and keys.fits(keys.delta_key(key)) and await listed.absent(engine, bucket, key, access)
-    delta = None if absent else await delta_beside(engine, bucket, key, access)
+    delta = await delta_beside(engine, bucket, key, access)
     if delta is not None and request.arguments.get("IfNoneMatch"):
         raise unmet(request)
     size = source.size
