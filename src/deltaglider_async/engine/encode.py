@@ -70,6 +70,8 @@ async def encode(
             async with aclosing(engine.codec.decode(lease, kept.chunks(delta), 1 << 63, program=program)) as decoded:
                 async for chunk in decoded:
                     await proof.update(chunk)
+                    if proof.size > sent.size:
+                        break  # what goes in is counted before it can come out: this decoder talks without end
     except _TooLargeError:
         assert size is not None
         return Refused("the delta is larger than max_ratio allows", spool.size / size)
