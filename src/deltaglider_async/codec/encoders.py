@@ -25,7 +25,7 @@ from deltaglider_async.errors import DiffEncodeError
 from deltaglider_async.streams import CHUNK, Chunks
 from deltaglider_async.streams.threads import to_its_end
 
-#: Bytes of a block, and of an encoder's window (`-W`): xdelta3's own default.
+#: Bytes of a block, and of an encoder's window (`-W`): xdelta3's own default. It decodes up to twice as much.
 BLOCK = 8 * CHUNK
 #: Blocks that are read before the first of them is done; with their windows, they bound the memory.
 _AHEAD = 4
@@ -158,10 +158,12 @@ class _Team:
                         self._windows[taken.popleft()] = bytes(data[: window.length])
                         self._news.set()
                     elif window.size:  # xdelta3 makes an empty one of no input
-                        raise DiffEncodeError("xdelta3 made more windows than it was given blocks")
+                        raise DiffEncodeError(
+                            "xdelta3 could not make a delta: it made more windows than it was given blocks"
+                        )
                     del data[: window.length]
         if data or taken:
-            raise DiffEncodeError("xdelta3 made fewer windows than it was given blocks")
+            raise DiffEncodeError("xdelta3 could not make a delta: it made fewer windows than it was given blocks")
 
 
 def _window(data: bytearray) -> Window | None:
@@ -171,4 +173,4 @@ def _window(data: bytearray) -> Window | None:
     except IndexError:
         return None
     except UnknownWindowsError as error:
-        raise DiffEncodeError("xdelta3 made windows of an unknown kind") from error
+        raise DiffEncodeError("xdelta3 could not make a delta: it made windows of an unknown kind") from error

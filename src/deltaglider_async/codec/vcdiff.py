@@ -10,7 +10,7 @@ MAGIC = b"\xd6\xc3\xc4"
 #: Bits of the header indicator; the third is xdelta3's extension.
 _SECONDARY, _CODE_TABLE, _APPLICATION = 0x01, 0x02, 0x04
 #: Bits of the window indicator; the third is xdelta3's extension, a checksum of the window's target.
-_SOURCE, _ADLER32 = 0x01, 0x04
+SOURCE, ADLER32 = 0x01, 0x04
 #: The instruction of the default code table that copies, with the size behind it and an address counted from the
 #: start of the source segment (RFC 3284, section 5.6).
 _COPY = 19
@@ -96,7 +96,7 @@ def copying_window(position: int, size: int, adler32: int) -> bytes:
     copy, address = bytes([_COPY]) + _number(size), _number(0)
     encoding = _number(size) + b"\0" + _number(0) + _number(len(copy)) + _number(len(address))
     encoding += adler32.to_bytes(4, "big") + copy + address
-    window = bytes([_SOURCE | _ADLER32]) + _number(size) + _number(position)
+    window = bytes([SOURCE | ADLER32]) + _number(size) + _number(position)
     return window + _number(len(encoding)) + encoding
 
 

@@ -13,9 +13,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from deltaglider_async.codec.vcdiff import LONGEST_NUMBER
+from deltaglider_async.codec.vcdiff import ADLER32, LONGEST_NUMBER, SOURCE
 
-_SOURCE, _CHECKSUM = 0x01, 0x04
 #: A secondary compressor, as xdelta3 numbers them, that starts anew in each window.
 _DJW = 1
 #: xdelta3 writes windows of 16 KiB and more. Whoever makes billions of tiny ones does not make us count them.
@@ -40,14 +39,14 @@ def read_window(data: bytes, position: int) -> Window:
     `UnknownWindowsError` where it contradicts itself.
     """
     indicator, place = data[position], position + 1
-    if indicator & ~(_SOURCE | _CHECKSUM):
+    if indicator & ~(SOURCE | ADLER32):
         raise UnknownWindowsError
-    for _ in range(2 if indicator & _SOURCE else 0):
+    for _ in range(2 if indicator & SOURCE else 0):
         _, place = _number(data, place)
     length, start = _number(data, place)
     size, place = _number(data, start)
     packed, place = data[place], place + 1
-    sections = 4 if indicator & _CHECKSUM else 0
+    sections = 4 if indicator & ADLER32 else 0
     for _ in range(3):
         section, place = _number(data, place)
         sections += section

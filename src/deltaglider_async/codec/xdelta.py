@@ -22,8 +22,6 @@ from deltaglider_async.streams.chunks import spans
 _LARGE = 64 * CHUNK
 #: From this level on a delta is to be small rather than quickly made.
 _SMALL = 6
-#: Bytes of a window that is made here. xdelta3 makes windows of 8 MiB and decodes up to twice as much.
-_WINDOW = 8 * CHUNK
 #: CPU time that any decode may take, in seconds, and what it may take more for each MiB of its output. Decoding takes
 #: a few milliseconds for a MiB, or 50 where a delta gathers its output from all over the reference in tiny pieces;
 #: the rest is for machines that are much slower, and for the delta, of which there may be twice as much.
@@ -92,7 +90,7 @@ async def unchanged(reference: Reference, body: Chunks) -> Chunks:
     position, size, checksum = 0, 0, 1
     async with aclosing(body):
         async for chunk in body:
-            if size and size + len(chunk) > _WINDOW:
+            if size and size + len(chunk) > BLOCK:
                 yield vcdiff.copying_window(position, size, checksum)
                 position, size, checksum = position + size, 0, 1
             # A megabyte at the speed of memory does not keep the loop waiting.
