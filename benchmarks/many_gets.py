@@ -1,6 +1,6 @@
 """Many gets of deltas of one reference at once, through one client, beside bare `xdelta3 -d` of the same.
 
-    python benchmarks/many_gets.py s3://BUCKET/PREFIX/ [--gets N]
+    python -m benchmarks.many_gets s3://BUCKET/PREFIX/ [--gets N]
 
 The prefix holds deltas of one folder. CPU seconds per get of Python and of xdelta3, and the peak of the memory of the
 process tree (PSS: what is shared counts once), of one get and of all at once.
@@ -21,13 +21,9 @@ from contextlib import suppress
 import boto3  # type: ignore[import-untyped]
 import psutil
 
+from benchmarks.measure import cpu
 from deltaglider_async import create_client
 from deltaglider_async.client import DeltaGliderClient
-
-
-def cpu(who: int) -> float:
-    used = resource.getrusage(who)
-    return used.ru_utime + used.ru_stime
 
 
 async def read(client: DeltaGliderClient, bucket: str, key: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import resource
 import signal
 import subprocess
 import tempfile
@@ -18,6 +19,12 @@ import psutil
 
 _PROC = Path("/proc")
 LINUX = (_PROC / "self" / "smaps_rollup").exists()
+
+
+def cpu(who: int) -> float:
+    """User and system time, in seconds, of this process or of its children that have ended (`resource.RUSAGE_...`)."""
+    used = resource.getrusage(who)
+    return used.ru_utime + used.ru_stime
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from benchmarks.files import Files
+from benchmarks.measure import cpu
 from deltaglider_async.streams.prospect import Places, Prospect
 
 MB = 1_000_000
@@ -52,7 +53,7 @@ def encoded(reference: Path, target: Path, chosen: list[str]) -> tuple[float, in
     """Processor seconds, and bytes of the delta."""
     window = 1 << (reference.stat().st_size - 1).bit_length()
     command = ["xdelta3", "-e", "-c", "-q", "-D", "-A=0", *chosen, "-B", str(max(window, 1 << 20))]
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    before = cpu(resource.RUSAGE_CHILDREN)
     process = subprocess.Popen([*command, "-s", str(reference), str(target)], stdout=subprocess.PIPE)
     assert process.stdout is not None
     size = 0
@@ -60,8 +61,7 @@ def encoded(reference: Path, target: Path, chosen: list[str]) -> tuple[float, in
         size += len(chunk)
     if process.wait():
         raise SystemExit(f"xdelta3 failed on {target}")
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, size
+    return cpu(resource.RUSAGE_CHILDREN) - before, size
 
 
 def looked_at(reference: Path, target: Path, number: int, length: int) -> tuple[float, float]:

@@ -1,6 +1,6 @@
 """One MiB in the middle of a delta: seconds, and CPU seconds of xdelta3 and of Python, by the place in the file.
 
-python benchmarks/range_of_delta.py s3://BUCKET/KEY [--rounds N]
+python -m benchmarks.range_of_delta s3://BUCKET/KEY [--rounds N]
 """
 
 from __future__ import annotations
@@ -11,14 +11,10 @@ import resource
 import statistics
 import time
 
+from benchmarks.measure import cpu
 from deltaglider_async import create_client
 
 MIB = 1 << 20
-
-
-def cpu(who: int) -> float:
-    used = resource.getrusage(who)
-    return used.ru_utime + used.ru_stime
 
 
 async def main() -> None:

@@ -3,20 +3,23 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from contextlib import aclosing
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from deltaglider_async.bulk.actions import Refusal
+from deltaglider_async.bulk.actions import Action, Delete, Refusal, Upload
 from deltaglider_async.bulk.events import Event, Failed, Finished, Skipped
 from deltaglider_async.bulk.plan import deletes, planned
 from deltaglider_async.bulk.removal import remove
 from deltaglider_async.bulk.sources import listing
-from deltaglider_async.errors import NotFoundError
+from deltaglider_async.errors import InvalidRequestError, NotFoundError
 from deltaglider_async.session import create_client
 from deltaglider_async.store.limits import Limits, limited
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
     from types_boto3_s3 import S3Client
 
     from deltaglider_async.client import DeltaGliderClient
@@ -112,3 +115,22 @@ async def test_the_service_is_asked_for_pages_of_the_size_that_was_asked_for(
     assert counted.object_count == 8
     assert max(asked) == min(size, 1000)
     assert (len(asked) > 5) is (size == 3)
+
+
+async def test_each_object_goes_from_its_own_bucket(s3_endpoint: str, bucket: str, s3: S3Client) -> None:
+    other = f"{bucket}-other"
+    await asyncio.to_thread(s3.create_bucket, Bucket=other)
+    for each, key in ((bucket, "a"), (bucket, "b"), (other, "a"), (other, "b")):
+        await asyncio.to_thread(s3.put_object, Bucket=each, Key=key, Body=b"x")
+
+    async def plan() -> AsyncGenerator[Action, None]:
+        yield Delete(bucket, "a")
+        yield Delete(other, "b")
+        yield Upload(Path("x"), bucket, "b")
+
+    async with create_client(endpoint_url=s3_endpoint) as client:
+        with pytest.raises(InvalidRequestError, match="only removes"):
+            async with aclosing(remove(client, plan())) as events:
+                _ = [event async for event in events]
+    left = [s3.list_objects_v2(Bucket=each)["Contents"][0]["Key"] for each in (bucket, other)]
+    assert left == ["b", "a"]

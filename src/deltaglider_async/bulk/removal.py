@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from deltaglider_async.bulk.actions import Action, Delete, Refusal
 from deltaglider_async.bulk.events import Event, Failed, Finished, Planned, Skipped, Started, Summary
-from deltaglider_async.errors import DeltaGliderError, StorageIOError
+from deltaglider_async.errors import DeltaGliderError, InvalidRequestError, StorageIOError
 from deltaglider_async.store.deletes import MOST_KEYS
 
 if TYPE_CHECKING:
@@ -16,10 +16,11 @@ if TYPE_CHECKING:
 
 
 async def remove(client: DeltaGliderClient, plan: AsyncGenerator[Action, None]) -> AsyncGenerator[Event, None]:
-    """Carry out a plan of `Delete` and `Refusal` actions, all in one bucket, and yield what happens, as `transfer`.
+    """Carry out a plan of `Delete` and `Refusal` actions and yield what happens, as `transfer`.
 
     Forms are found out and references dropped as by `delete_objects`. What became of an object is told when all of its
-    thousand are done.
+    thousand are done, which are of one bucket. Raises `InvalidRequestError` for any other action, and what the plan
+    raises, both after what was planned before is done.
     """
     waiting: list[Delete] = []
     objects, broken = 0, None
@@ -27,24 +28,30 @@ async def remove(client: DeltaGliderClient, plan: AsyncGenerator[Action, None]) 
         while True:
             try:
                 action = await anext(plan, None)
+                if not isinstance(action, Delete | Refusal | None):
+                    raise InvalidRequestError(f"cannot carry out {action}: this only removes objects. Use `transfer`.")
             except Exception as error:  # raised at the end, when what was planned is done
                 action, broken = None, error
-            match action:
-                case Delete():
-                    waiting.append(action)
-                    objects += 1
-                case Refusal():
-                    yield Skipped(action)
-            if waiting and (action is None or len(waiting) == MOST_KEYS):
+            if isinstance(action, Refusal):
+                yield Skipped(action)
+            if waiting and (action is None or len(waiting) == MOST_KEYS or _apart(waiting[0], action)):
                 yield Planned(objects, 0, complete=action is None)
                 async for event in _together(client, waiting):
                     yield event
                 waiting = []
             if action is None:
                 break
+            if isinstance(action, Delete):
+                waiting.append(action)
+                objects += 1
     if broken is not None:
         raise broken
     yield Planned(objects, 0, complete=True)
+
+
+def _apart(first: Delete, action: Action) -> bool:
+    """Whether an action cannot be asked for in one request with another."""
+    return isinstance(action, Delete) and (action.bucket, action.options) != (first.bucket, first.options)
 
 
 async def _together(client: DeltaGliderClient, deletes: Sequence[Delete]) -> AsyncGenerator[Event, None]:
