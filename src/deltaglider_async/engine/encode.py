@@ -57,7 +57,10 @@ async def encode(
     max_ratio = 1e9 if request.arguments.get("IfMatch") else request.max_ratio
     size, program = request.source.size, engine.settings.xdelta3
     limit = None if size is None else int(size * max_ratio)
-    options = xdelta.options(lease.size, compressed=await is_compressed(lease), level=engine.settings.xdelta3_level)
+    options: tuple[str, ...] = ()
+    if not unchanged:
+        level = engine.settings.xdelta3_level
+        options = xdelta.options(lease.size, compressed=await is_compressed(lease), level=level)
     sent, proof, kept = Digest(), Digest(), _Kept(spool, limit)
     try:
         async with engine.encoding() as turn:
