@@ -13,7 +13,7 @@ WORKERS = auto
 PARALLEL = -n $(WORKERS) --dist loadgroup
 
 .DEFAULT_GOAL = help
-.PHONY: help setup xdelta3 archivers servers aws valgrind contenders demo test lint pytest bench bench-quick budgets compatibility format docs recording proofs torture fuzz test-lowest lock clean
+.PHONY: help setup xdelta3 archivers servers aws original valgrind contenders demo test lint pytest bench bench-quick budgets compatibility format docs recording proofs torture fuzz test-lowest lock clean
 
 help: ## what can be made
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name text; do \
@@ -37,8 +37,10 @@ servers:
 aws:
 	@tools/bootstrap.sh aws
 
-contenders: setup servers aws
+original:
 	@tools/bootstrap.sh original
+
+contenders: setup servers aws original
 	@tools/bootstrap.sh s5cmd
 
 valgrind:
@@ -56,7 +58,7 @@ lint: $(STAMP) ## style, types, and the direction of imports
 	$(BIN)/lint-imports
 	$(BIN)/python tools/s3_types.py --check
 
-pytest: setup archivers servers aws valgrind ## the tests alone
+pytest: setup archivers servers aws original valgrind ## the tests alone
 	$(BIN)/python -m pytest $(PARALLEL) $(PYTEST)
 
 recording: setup ## the moving picture of the README, from a real run
@@ -65,7 +67,7 @@ recording: setup ## the moving picture of the README, from a real run
 proofs: setup archivers servers ## the long forms of the tests
 	$(BIN)/python -m pytest -m slow --timeout 0 $(PYTEST)
 
-torture: setup archivers servers ## the proofs at full length: schedules, faults, kills, mutations, cancellations; one table at the end
+torture: setup archivers servers original ## the proofs at full length: schedules, faults, kills, mutations, cancellations; one table at the end
 	$(BIN)/python -m pytest tests/torture tests/explorer tests/test_concurrency.py tests/interop/test_races.py --torture --timeout 0 $(PARALLEL) $(PYTEST)
 
 fuzz: $(STAMP) ## the readers of headers and metadata on 100,000 inputs each (FUZZ_EXAMPLES=...)
@@ -93,7 +95,7 @@ docs: $(STAMP) ## docs/sdk.md and docs/commands.md, from the docstrings and help
 	$(BIN)/python tools/sdk_page.py
 	$(BIN)/python tools/cli_page.py
 
-test-lowest: $(STAMP) xdelta3 archivers servers aws valgrind ## the tests, on the oldest dependencies that pyproject.toml allows
+test-lowest: $(STAMP) xdelta3 archivers servers aws original valgrind ## the tests, on the oldest dependencies that pyproject.toml allows
 	@tools/versions.sh lowest $(LOWEST)
 	$(LOWEST)/bin/python -m pytest $(PARALLEL) $(PYTEST)
 

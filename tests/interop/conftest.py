@@ -5,6 +5,7 @@ It is installed once, into a folder of the repository; later runs find it there.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import subprocess
 import sys
@@ -19,5 +20,11 @@ ROOT = Path(__file__).parents[2]
 def program() -> Path:
     """The original's command, installed where that has not been done before."""
     environment = os.environ | {"PYTHON": sys.executable}
-    subprocess.run([ROOT / "tools" / "bootstrap.sh", "original"], check=True, env=environment)
+    folder = os.open(ROOT, os.O_RDONLY)
+    try:
+        # Every worker of pytest comes by here: the first installs, the others wait for it.
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        subprocess.run([ROOT / "tools" / "bootstrap.sh", "original"], check=True, env=environment)
+    finally:
+        os.close(folder)
     return ROOT / ".venv-original" / "bin" / "deltaglider"
