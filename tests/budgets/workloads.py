@@ -30,6 +30,9 @@ MIB = 1024 * 1024
 HOPS = {"run_in_executor", "run_sync_in_worker_thread"}
 #: What deltas are made against.
 SMALL, LARGE = (random.Random(seed).randbytes(size) for seed, size in ((1, 40_000), (2, 8 * MIB)))
+#: Of words, so that what is new in a release is worth an encoder's work.
+WORDS = [b"%08x" % number for number in random.Random(3).sample(range(1 << 32), 500)]
+TEXT = b" ".join(random.Random(4).choices(WORDS, k=5_000))
 
 Work = Callable[[DeltaGliderClient, str, int], Awaitable[object]]
 """What a client does in a bucket, and how often it did so before."""
@@ -51,6 +54,11 @@ async def put_the_first(client: DeltaGliderClient, bucket: str, number: int) -> 
 
 async def put_a_delta(client: DeltaGliderClient, bucket: str, number: int) -> None:
     await client.put_object(Bucket=bucket, Key=f"small/{number}.zip", Body=version(SMALL, number))
+
+
+async def put_a_delta_of_text(client: DeltaGliderClient, bucket: str, number: int) -> None:
+    news = b" ".join(random.Random(number).choices(WORDS, k=500))
+    await client.put_object(Bucket=bucket, Key=f"text/{number}.zip", Body=TEXT[:20_000] + news + TEXT[20_000:])
 
 
 async def put_plain(client: DeltaGliderClient, bucket: str, number: int) -> None:
@@ -116,7 +124,7 @@ async def delete_the_last_delta(client: DeltaGliderClient, bucket: str, number: 
 WORKLOADS: dict[str, Work] = {
     work.__name__.replace("_", " "): work
     for work in (
-        put_the_first, put_a_delta, put_plain, put_a_delta_of_8_mib, put_8_mib_plain,
+        put_the_first, put_a_delta, put_a_delta_of_text, put_plain, put_a_delta_of_8_mib, put_8_mib_plain,
         get_a_delta, get_a_delta_without_a_cache, get_plain, get_a_delta_of_8_mib, get_8_mib_plain,
         head_a_delta, list_100, copy_a_delta, delete_a_delta, delete_the_last_delta,
     )
@@ -124,7 +132,7 @@ WORKLOADS: dict[str, Work] = {
 
 
 async def prepare(client: DeltaGliderClient, bucket: str) -> None:
-    for folder, base in (("small", SMALL), ("large", LARGE)):
+    for folder, base in (("small", SMALL), ("text", TEXT), ("large", LARGE)):
         await client.put_object(Bucket=bucket, Key=f"{folder}/base.zip", Body=base)
     for number in range(100):
         await client.put_object(Bucket=bucket, Key=f"many/{number}.txt", Body=b"some")

@@ -28,7 +28,14 @@ class MaskingCodec:
         self._unique = unique
 
     async def encode(
-        self, reference: Any, body: Chunks, *, options: Sequence[str] = (), program: str = "", spare: Any = None
+        self,
+        reference: Any,
+        body: Chunks,
+        *,
+        options: Sequence[str] = (),
+        program: str = "",
+        spare: Any = None,
+        index: Any = None,
     ) -> Chunks:
         async with aclosing(body):
             data = b"".join([chunk async for chunk in body])

@@ -17,9 +17,16 @@ class Processes:
         self.busy = 0
 
     async def encode(
-        self, reference: Any, body: Chunks, *, options: Sequence[str] = (), program: str = "xdelta3", spare: Any = None
+        self,
+        reference: Any,
+        body: Chunks,
+        *,
+        options: Sequence[str] = (),
+        program: str = "xdelta3",
+        spare: Any = None,
+        index: Any = None,
     ) -> Chunks:
-        encoded = xdelta.encode(reference, body, options=options, program=program)
+        encoded = xdelta.encode(reference, body, options=options, program=program, index=index)
         async with aclosing(self._counted(encoded)) as chunks:
             async for chunk in chunks:
                 yield chunk

@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import psutil
 import pytest
+import s3transfer  # noqa: F401  # its first import asks for the current folder, which blocks
 from aiobotocore.awsrequest import AioAWSResponse
 from botocore.compat import HTTPHeaders
 from botocore.config import Config

@@ -15,6 +15,8 @@ from deltaglider_async.streams import Chunks
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
+    from deltaglider_async.codec.matching import Index
+
 
 class Reference(Protocol):
     """What a codec needs of a leased reference."""
@@ -43,10 +45,12 @@ class Codec(Protocol):
         options: Sequence[str] = ...,
         program: str = ...,
         spare: Callable[[], AbstractContextManager[bool]] | None = ...,
+        index: Index | None = ...,
     ) -> Chunks:
         """The delta of `body` against `reference`, made as `options` say. No two deltas are the same bytes.
 
         With `spare`, which is entered for each process but the first and says whether there may be one, by several.
+        With the `index` of the reference, which is made when it is needed, by a process only where that makes less.
         """
 
     def unchanged(self, reference: Reference, body: Chunks) -> Chunks:

@@ -6,7 +6,8 @@ back in order, behind one header. Any decoder reads that as the work of one enco
 remembers one window in the next (lzma does, djw does not).
 
 Each encoder indexes the whole reference, which is most of the work where the files are much alike. Another one begins
-only when a window shows that there is more to do: much of it was new, and new bytes take the most time.
+only when a window shows that there is more to do: much of it was new, and new bytes take the most time. And none begins
+before there is a block for it that no window was made of here (`matching`).
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Coroutine
 from contextlib import AbstractContextManager, aclosing
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import anyio
 
@@ -23,7 +24,10 @@ from deltaglider_async.codec.vcdiff import LONGEST_HEADER, beginning, read_heade
 from deltaglider_async.codec.windows import UnknownWindowsError, Window, read_window
 from deltaglider_async.errors import DiffEncodeError
 from deltaglider_async.streams import CHUNK, Chunks
-from deltaglider_async.streams.threads import to_its_end
+from deltaglider_async.streams.threads import in_thread, to_its_end
+
+if TYPE_CHECKING:
+    from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
 #: Bytes of a block, and of an encoder's window (`-W`): xdelta3's own default. It decodes up to twice as much.
 BLOCK = 8 * CHUNK
@@ -35,17 +39,25 @@ _MUCH = 1 / 8
 _LONGEST_START = 64
 
 Block = tuple[int, deque[bytes]]
+Spare = Callable[[], AbstractContextManager[bool]]
 
 
 async def side_by_side(
-    start: Callable[[Chunks], Chunks], body: Chunks, spare: Callable[[], AbstractContextManager[bool]]
+    start: Callable[[Chunks], Chunks],
+    body: Chunks,
+    *,
+    spare: Spare | None = None,
+    window: Callable[[bytes], bytes | None] | None = None,
+    header: bytes = b"",
 ) -> Chunks:
     """The delta of `body`, made by encoders that `start` begins with the blocks they get, in windows of `BLOCK`.
 
     `spare` is entered for each encoder but the first, for as long as it runs, and says whether there may be one.
-    Raises what `body` and the encoders raise, `DiffEncodeError` for windows that are not those of the blocks.
+    `window` is run in a thread, for one block after the other, and makes the window of a block, or leaves it to the
+    encoders (None); its windows go behind `header`. Raises what `body`, `window` and the encoders raise,
+    `DiffEncodeError` for windows that are not those of the blocks.
     """
-    team = _Team(start, body, spare)
+    team = _Team(start, body, spare, window, header)
     try:
         async for piece in team.pieces():
             yield piece
@@ -55,21 +67,34 @@ async def side_by_side(
 
 class _Team:
     def __init__(
-        self, start: Callable[[Chunks], Chunks], body: Chunks, spare: Callable[[], AbstractContextManager[bool]]
+        self,
+        start: Callable[[Chunks], Chunks],
+        body: Chunks,
+        spare: Spare | None,
+        window: Callable[[bytes], bytes | None] | None,
+        header: bytes,
     ) -> None:
-        self._start, self._body, self._spare = start, body, spare
+        self._start, self._body, self._spare, self._window = start, body, spare, window
         self._send, self._receive = anyio.create_memory_object_stream[Block](0)
         self._free = asyncio.Semaphore(_AHEAD)
-        self._header = b""
+        self._header = header
         self._windows: dict[int, bytes] = {}
+        #: Whether an encoder has begun.
+        self._encoding = False
         self._news = asyncio.Event()
         # Tasks of a generator rather than of a task group: it may be read from several tasks, one after the other.
         self._tasks: list[asyncio.Task[None]] = []
 
     async def pieces(self) -> Chunks:
         """The header, and the windows in order."""
-        self._begin(self._read())
-        self._begin(self._encode())
+        if self._window is None:
+            self._begin(self._read(self._send))
+            self._encoding = True
+            self._begin(self._encode())
+        else:
+            send, receive = anyio.create_memory_object_stream[Block](0)
+            self._begin(self._read(send))
+            self._begin(self._match(receive, self._window))
         reading = self._tasks[0]
         number = 0
         while True:
@@ -88,8 +113,9 @@ class _Team:
                 number += 1
                 self._free.release()
                 # More encoders than blocks under way would have nothing to do.
-                if len(window) > BLOCK * _MUCH and not reading.done() and len(self._tasks) <= _AHEAD:
-                    self._begin(self._encode_too())
+                much = len(window) > BLOCK * _MUCH
+                if self._spare and self._encoding and much and not reading.done() and len(self._tasks) <= _AHEAD:
+                    self._begin(self._encode_too(self._spare))
                 yield window
             elif working:
                 await self._news.wait()
@@ -110,10 +136,10 @@ class _Team:
         task.add_done_callback(lambda _: self._news.set())
         self._tasks.append(task)
 
-    async def _read(self) -> None:
+    async def _read(self, send: MemoryObjectSendStream[Block]) -> None:
         """Cut the body into blocks."""
         number, block, size = 0, deque[bytes](), 0
-        async with aclosing(self._body), self._send:
+        async with aclosing(self._body), send:
             async for chunk in self._body:
                 place = 0
                 while place < len(chunk):
@@ -124,13 +150,29 @@ class _Team:
                     size += len(piece)
                     block.append(piece)
                     if size == BLOCK:
-                        await self._send.send((number, block))
+                        await send.send((number, block))
                         number, block, size = number + 1, deque(), 0
-            if size:
+            if size or number == 0:  # of nothing, a decoder wants a window too
+                await send.send((number, block))
+
+    async def _match(self, receive: MemoryObjectReceiveStream[Block], window: Callable[[bytes], bytes | None]) -> None:
+        """Make the windows that need no encoder, and leave the others to one."""
+        async with receive, self._send:
+            async for number, block in receive:
+                whole = b"".join(block)
+                block.clear()
+                if (made := await in_thread(window, whole)) is not None:
+                    self._windows[number] = made
+                    self._news.set()
+                    continue
+                if not self._encoding:
+                    self._encoding = True
+                    self._begin(self._encode())
+                block.append(whole)
                 await self._send.send((number, block))
 
-    async def _encode_too(self) -> None:
-        with self._spare() as granted:
+    async def _encode_too(self, spare: Spare) -> None:
+        with spare() as granted:
             if granted:
                 await self._encode()
 
@@ -157,7 +199,7 @@ class _Team:
                     if taken:
                         self._windows[taken.popleft()] = bytes(data[: window.length])
                         self._news.set()
-                    elif window.size:  # xdelta3 makes an empty one of no input
+                    elif window.size:  # xdelta3 makes an empty one of no block, too
                         raise DiffEncodeError(
                             "xdelta3 could not make a delta: it made more windows than it was given blocks"
                         )

@@ -11,9 +11,13 @@ MAGIC = b"\xd6\xc3\xc4"
 _SECONDARY, _CODE_TABLE, _APPLICATION = 0x01, 0x02, 0x04
 #: Bits of the window indicator; the third is xdelta3's extension, a checksum of the window's target.
 SOURCE, ADLER32 = 0x01, 0x04
-#: The instruction of the default code table that copies, with the size behind it and an address counted from the
-#: start of the source segment (RFC 3284, section 5.6).
-_COPY = 19
+#: The default code table (RFC 3284, section 5.6): the instructions that add and copy with the size behind them. After
+#: the one are those that add 1 to 17 bytes, after the other those that copy 4 to 18, and so again for each mode of
+#: addresses.
+_ADD, _LONGEST_ADD = 1, 17
+_COPY, _SHORTEST_COPY, _LONGEST_COPY, _MODE = 19, 3, 18, 16
+#: Addresses that are remembered (section 5.1): the last ones, and one for each of their values modulo 768.
+_NEAR, _SAME = 4, 3
 #: Application headers hold two file names; nothing honest is longer.
 LONGEST_HEADER = 8192
 #: Bytes of a number; xdelta3 takes no more for 64 bits.
@@ -91,13 +95,78 @@ def header(application: bytes) -> bytes:
     return MAGIC + bytes([0, _APPLICATION]) + _number(len(application)) + application
 
 
+class Instructions:
+    """A window of a delta, whose bytes are given in order (RFC 3284, sections 4 and 5, with the default code table).
+
+    It copies from bytes `start` to `stop` (exclusive) of the source. Addresses are written in the shortest of the
+    modes of section 5.3; what they remember is forgotten with the window.
+    """
+
+    def __init__(self, start: int, stop: int) -> None:
+        self._start, self._length = start, stop - start
+        self._size = 0
+        self._data = bytearray()
+        self._instructions = bytearray()
+        self._addresses = bytearray()
+        self._near = [0] * _NEAR
+        self._next = 0
+        self._same = [0] * (_SAME * 256)
+
+    def add(self, data: bytes) -> None:
+        """Bytes that the source does not have."""
+        size = len(data)
+        if size <= _LONGEST_ADD:
+            self._instructions.append(_ADD + size)
+        else:
+            self._instructions.append(_ADD)
+            self._instructions += _number(size)
+        self._data += data
+        self._size += size
+
+    def copy(self, position: int, size: int) -> None:
+        """Bytes that are those of the source at a position."""
+        address = position - self._start
+        # In the shortest mode: 0 counts from the start of the source, 1 back from where the window has come to, the
+        # next from an address that was used, and the last ones name one.
+        slot = address % len(self._same)
+        if self._same[slot] == address and address:
+            mode, written = 2 + _NEAR + slot // 256, bytes((slot % 256,))
+        else:
+            mode, least = 0, address
+            if (back := self._length + self._size - address) < least:
+                mode, least = 1, back
+            for number, near in enumerate(self._near, 2):
+                if 0 <= address - near < least:
+                    mode, least = number, address - near
+            written = _number(least)
+        opcode = _COPY + _MODE * mode
+        if _SHORTEST_COPY < size <= _LONGEST_COPY:
+            self._instructions.append(opcode + size - _SHORTEST_COPY)
+        else:
+            self._instructions.append(opcode)
+            self._instructions += _number(size)
+        self._addresses += written
+        self._near[self._next] = address
+        self._next = (self._next + 1) % _NEAR
+        self._same[slot] = address
+        self._size += size
+
+    def finish(self, adler32: int) -> bytes:
+        """The window. `adler32`: the checksum of all its bytes, for xdelta3."""
+        data, instructions, addresses = self._data, self._instructions, self._addresses
+        encoding = _number(self._size) + b"\0" + b"".join(map(_number, map(len, (data, instructions, addresses))))
+        encoding += adler32.to_bytes(4, "big")
+        source = _number(self._length) + _number(self._start) if self._length else b""
+        window = bytes([(SOURCE if source else 0) | ADLER32]) + source
+        length = len(encoding) + len(data) + len(instructions) + len(addresses)
+        return b"".join((window, _number(length), encoding, data, instructions, addresses))
+
+
 def copying_window(position: int, size: int, adler32: int) -> bytes:
-    """A window of `size` bytes that are those of the source at `position` (RFC 3284, sections 4.2 and 5)."""
-    copy, address = bytes([_COPY]) + _number(size), _number(0)
-    encoding = _number(size) + b"\0" + _number(0) + _number(len(copy)) + _number(len(address))
-    encoding += adler32.to_bytes(4, "big") + copy + address
-    window = bytes([SOURCE | ADLER32]) + _number(size) + _number(position)
-    return window + _number(len(encoding)) + encoding
+    """A window of `size` bytes that are those of the source at `position`."""
+    window = Instructions(position, position + size)
+    window.copy(position, size)
+    return window.finish(adler32)
 
 
 def _application(head: bytes) -> tuple[int, int, int] | None:
@@ -132,6 +201,10 @@ def _application(head: bytes) -> tuple[int, int, int] | None:
 
 def _number(value: int) -> bytes:
     """An integer as RFC 3284 writes it (section 2): seven bits a byte, the highest first, all but the last marked."""
+    if value < 1 << 7:
+        return bytes((value,))
+    if value < 1 << 14:
+        return bytes((value >> 7 | 0x80, value & 0x7F))
     digits = [value & 0x7F]
     while value := value >> 7:
         digits.append(0x80 | value & 0x7F)

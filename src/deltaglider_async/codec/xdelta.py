@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 import zlib
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, aclosing
+from contextlib import AbstractContextManager, aclosing, closing
 
 from deltaglider_async.codec import Reference, vcdiff
 from deltaglider_async.codec.encoders import BLOCK, side_by_side
+from deltaglider_async.codec.matching import Index, Matcher
 from deltaglider_async.codec.process import Limits, ProcessFailedError, stream_through
 from deltaglider_async.codec.vcdiff import LONGEST_HEADER, Header, beginning, read_header, with_application
 from deltaglider_async.codec.windows import Selection, UnknownWindowsError
@@ -60,10 +62,12 @@ async def encode(
     options: Sequence[str] = (),
     program: str = "xdelta3",
     spare: Callable[[], AbstractContextManager[bool]] | None = None,
+    index: Index | None = None,
 ) -> Chunks:
     """The delta of `body` against `reference`. No two deltas are the same bytes, not even of the same input.
 
-    With `spare`, several encoders work on it where that is quicker (`side_by_side`); not with lzma among the options.
+    With `spare`, several encoders work on it where that is quicker (`side_by_side`). With the `index` of the
+    reference, an encoder works on what needs one only (`matching`). Neither with lzma among the options.
     Raises `DiffEncodeError` if xdelta3 fails, `CodecUnavailableError` if it is not there, and what `body` raises.
     """
     # -D: never decompress the input with outside programs. -A: a nonce in place of local file names.
@@ -74,9 +78,16 @@ async def encode(
         return stream_through(argv, _inherited(reference), chunks)
 
     try:
-        async with aclosing(side_by_side(start, body, spare) if spare else start(body)) as delta:
-            async for chunk in delta:
-                yield chunk
+        with contextlib.ExitStack() as stack:
+            window = stack.enter_context(closing(Matcher(reference, index))).window if index else None
+            if window or spare:
+                header = vcdiff.header(_nonce().encode()) if window else b""
+                delta = side_by_side(start, body, spare=spare, window=window, header=header)
+            else:
+                delta = start(body)
+            async with aclosing(delta):
+                async for chunk in delta:
+                    yield chunk
     except ProcessFailedError as error:
         raise DiffEncodeError(f"xdelta3 could not make a delta: {error}") from error
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from deltaglider_async.cache import Lease, ReferenceCache
 from deltaglider_async.codec import Codec, xdelta
+from deltaglider_async.codec.matching import Index
 from deltaglider_async.engine.known import Known
 from deltaglider_async.engine.record import note_reference
 from deltaglider_async.errors import IntegrityMismatchError, StorageIOError
@@ -38,6 +39,8 @@ PROCESS_MEMORY = 64 * MIB
 _FEWEST_DECODERS = 4
 #: How many references' sizes are remembered; an entry takes some 300 bytes.
 _MOST_KNOWN = 10_000
+#: References of which it is remembered where they have what; one takes up to 40 MB.
+_MOST_INDEXES = 2
 _EXPIRY = re.compile(r'expiry-date="([^"]*)"')
 
 
@@ -89,6 +92,7 @@ class Engine:
     encoders: Turns = field(init=False)
     places: OrderedDict[str, Places] = field(default_factory=OrderedDict, init=False)
     """What is looked for in targets, of the references used lately, by SHA-256."""
+    _indexes: OrderedDict[str, Index] = field(default_factory=OrderedDict, init=False)
     _encoders: int = field(default=0, init=False)
     _known: OrderedDict[tuple[str, str, str], int] = field(default_factory=OrderedDict, init=False)
 
@@ -195,6 +199,16 @@ class Engine:
                 yield granted
             finally:
                 self._encoders -= granted
+
+    def index_of(self, lease: Lease) -> Index | None:
+        """Where what is encoded against a reference finds its content; kept for the next one. None of an empty one."""
+        if not lease.size:
+            return None
+        index = self._indexes.setdefault(lease.sha256, Index())
+        self._indexes.move_to_end(lease.sha256)
+        while len(self._indexes) > _MOST_INDEXES:
+            self._indexes.popitem(last=False)
+        return index
 
     def forget(self, reference: Reference) -> None:
         """A known reference is not where it was."""

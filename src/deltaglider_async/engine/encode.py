@@ -58,8 +58,8 @@ async def encode(
     size, program = request.source.size, engine.settings.xdelta3
     limit = None if size is None else int(size * max_ratio)
     options: tuple[str, ...] = ()
+    level = engine.settings.xdelta3_level
     if not unchanged:
-        level = engine.settings.xdelta3_level
         options = xdelta.options(lease.size, compressed=await is_compressed(lease), level=level)
     sent, proof, kept = Digest(), Digest(), _Kept(spool, limit)
     try:
@@ -69,7 +69,9 @@ async def encode(
                 delta = engine.codec.unchanged(lease, body)
             else:
                 spare = partial(engine.another_encoder, lease.size) if size is None or size >= _LONG else None
-                delta = engine.codec.encode(lease, body, options=options, program=program, spare=spare)
+                # Who chose a level wants what an encoder makes.
+                index = engine.index_of(lease) if level is None else None
+                delta = engine.codec.encode(lease, body, options=options, program=program, spare=spare, index=index)
             async with aclosing(engine.codec.decode(lease, kept.chunks(delta), 1 << 63, program=program)) as decoded:
                 async for chunk in decoded:
                     await proof.update(chunk)
