@@ -1,8 +1,8 @@
-"""What xdelta3's options cost and gain on real pairs of files, and whether the look before encoding decides rightly.
+"""What making a delta costs and gives on real pairs of files, and whether the look before encoding decides rightly.
 
     python -m benchmarks.pairs
 
-Prints the two tables of benchmarks/notes/encoder.md. Processor time, so a busy machine matters less.
+Prints the two tables of docs/benchmarks.md. Processor time, so a busy machine matters less.
 """
 
 from __future__ import annotations
@@ -15,10 +15,14 @@ import tarfile
 import time
 import zipfile
 from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.files import Files
 from benchmarks.measure import cpu
+from deltaglider_async.codec.encoders import BLOCK
+from deltaglider_async.codec.matching import Index, Matcher
 from deltaglider_async.streams.prospect import Places, Prospect
 
 MB = 1_000_000
@@ -64,6 +68,32 @@ def encoded(reference: Path, target: Path, chosen: list[str]) -> tuple[float, in
     return cpu(resource.RUSAGE_CHILDREN) - before, size
 
 
+@dataclass(frozen=True)
+class OnDisk:
+    """A file as a reference."""
+
+    path: str
+    size: int
+    fd: int | None = None
+
+
+def made_here(reference: Path, target: Path) -> str:
+    """How quickly, and how much of a delta, is made without an encoder; blocks that are left to one do not count."""
+    blocks = [target.read_bytes()[start : start + BLOCK] for start in range(0, target.stat().st_size, BLOCK)]
+    with closing(Matcher(OnDisk(str(reference), reference.stat().st_size), Index())) as matcher:
+        begun = time.process_time()
+        windows = [matcher.window(block) for block in blocks]
+        seconds = time.process_time() - begun
+    speed = f"{sum(map(len, blocks)) / MB / seconds:.0f} MB/s"
+    here = [(len(block), len(made)) for block, made in zip(blocks, windows, strict=True) if made is not None]
+    if not here:
+        return f"{speed}, all left to `-3`"
+    share = f"{100 * sum(made for _, made in here) / sum(size for size, _ in here):.3f} %"
+    return (
+        f"{speed}, {share}" if len(here) == len(blocks) else f"{speed}, {share} of {len(here)} in {len(blocks)} blocks"
+    )
+
+
 def looked_at(reference: Path, target: Path, number: int, length: int) -> tuple[float, float]:
     """The ratio that a delta has at least, and the processor seconds that it took to know."""
     begun = time.process_time()
@@ -91,6 +121,7 @@ def curve(pairs: dict[str, tuple[Path, Path]]) -> Iterator[str]:
             whole = target.stat().st_size
             cells.append(f"{whole / MB / max(0.01, seconds):.0f} MB/s, {100 * size / whole:.3f} %")
         yield f"| `{text}` | " + " | ".join(cells) + " |"
+    yield "| made here | " + " | ".join(made_here(*pair) for pair in pairs.values()) + " |"
 
 
 def decisions(files: list[Path]) -> Iterator[str]:

@@ -46,8 +46,9 @@ _OF_A_NUMBER = 256
 _BYTES_OF_A_COPY, _FEW = 256, 256
 #: So small a share of a block may be new, whatever it is.
 _HARDLY = 1 / 1024
-#: How much of what is new is compressed to know what an encoder would make of it, and when it is left as it is.
-_TASTE, _PIECE_OF_TASTE, _INCOMPRESSIBLE = 32 * 1024, 4096, 0.95
+#: How much of what is new is compressed to know what it is made of, in pieces that are short, since many gaps are; and
+#: what compression must leave of it where an encoder would find nothing more.
+_TASTE, _PIECE_OF_TASTE, _INCOMPRESSIBLE = 32 * 1024, 64, 0.99
 #: With so many more blocks left to encoders than made here, no more are tried.
 _PATIENCE = 2
 
@@ -95,22 +96,30 @@ class Mapped:
 
 
 def _kinds(reference: Mapped) -> list[re.Pattern[bytes]]:
-    """Bytes that samples begin with: one that comes everywhere, and one that comes where the first does not.
+    """Samples that begin with a byte that comes everywhere, and with one that comes where the first does not.
 
-    Of a large reference there would be too many: there, the byte after it decides, too.
+    Where there would be too many, the byte after it decides, too.
     """
     step = max(1, reference.size // _PLACES)
-    counts = [Counter(reference.bytes[start : start + _PLACE]) for start in range(0, reference.size, step)]
+    places = [reference.bytes[start : start + _PLACE] for start in range(0, reference.size, step)]
+    counts = [Counter(place) for place in places]
     enough = _PLACE / _DISTANCE
     first = max(range(256), key=lambda byte: sum(min(count[byte], enough) for count in counts))
     thin = [count for count in counts if count[first] < enough / 4] or counts
     rest = (byte for byte in range(256) if byte != first)
     second = max(rest, key=lambda byte: sum(min(count[byte], enough) for count in thin))
-    share = sum(count[first] + count[second] for count in counts) / max(1, sum(map(Counter.total, counts)))
-    times = reference.size * share / _MOST
-    after = b"" if times <= 2 else b"[\\x00-\\x%02x]" % max(0, int(256 / times) - 1)
-    length = _SAMPLE - (2 if after else 1)
-    return [re.compile(re.escape(bytes([byte])) + after + b"(?s:.{%d})" % length) for byte in (first, second)]
+    return [_kind(byte, places, reference.size) for byte in (first, second)]
+
+
+def _kind(byte: int, places: list[bytes], size: int) -> re.Pattern[bytes]:
+    """Samples that begin with a byte, half of those that are wanted, as far as the places can tell."""
+    after = Counter(place[at + 1] for place in places for at in range(len(place) - 1) if place[at] == byte)
+    wanted = sum(map(len, places)) / size * _MOST / 2
+    highest, found = -1, 0
+    while highest < 255 and found < wanted:
+        highest += 1
+        found += after[highest]
+    return re.compile(b"\\x%02x[\\x00-\\x%02x](?s:.{%d})" % (byte, max(0, highest), _SAMPLE - 2))
 
 
 def _positions(kind: re.Pattern[bytes], reference: Mapped) -> dict[bytes, int]:
