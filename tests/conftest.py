@@ -193,3 +193,9 @@ def bucket(s3: S3Client) -> str:
     name = f"test-{secrets.token_hex(8)}"
     s3.create_bucket(Bucket=name)
     return name
+
+
+@pytest.fixture
+def by_xdelta3(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every decode is a process, as if every delta had many instructions."""
+    monkeypatch.setattr("deltaglider_async.codec.unaided.few", lambda *_: False)

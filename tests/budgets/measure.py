@@ -218,9 +218,9 @@ def pair() -> tuple[bytes, bytes]:
 
 
 def options_of(measured: Measured) -> dict[str, list[str]]:
-    """What a put gave xdelta3 to encode and a get to decode, but for the nonce; by what budgets.txt calls it."""
+    """What a put gave xdelta3 to encode and its proof to decode, but for the nonce; by what budgets.txt calls it."""
     encode = next(command for command in measured.commands["put a delta of text"] if "-e" in command)
-    decode = next(command for command in measured.commands["get a delta"] if "-d" in command)
+    decode = next(command for command in measured.commands["put a delta"] if "-d" in command)
     return {
         f"options of the {who}": [re.sub("^-A=.*", "-A=", word) for word in command[1 : command.index("-s")]]
         for who, command in (("encoder", encode), ("decoder", decode))

@@ -45,14 +45,14 @@ BASE = content(1)
 
 
 class Processes:
-    """How many xdelta3 processes were started."""
+    """How many xdelta3 processes were started, of which each decode is one."""
 
     def __init__(self) -> None:
         self.started = 0
 
 
 @pytest.fixture
-def processes(monkeypatch: pytest.MonkeyPatch) -> Iterator[Processes]:
+def processes(monkeypatch: pytest.MonkeyPatch, by_xdelta3: None) -> Iterator[Processes]:
     counted = Processes()
 
     def counting(*arguments: Any) -> Any:

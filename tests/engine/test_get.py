@@ -16,7 +16,7 @@ import subprocess
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -78,13 +78,14 @@ def sha256(data: bytes) -> str:
 
 @dataclass(frozen=True)
 class Both:
-    """The same content in both forms: `delta` and `plain` are keys."""
+    """The same content in both forms: `delta` and `plain` are keys. `process`: whether a delta's body has one."""
 
     client: DeltaGliderClient
     bucket: str
     data: bytes = TARGET
     delta: str = "a/1.zip"
     plain: str = "a/1.bin"
+    process: bool = False
 
     async def body(self, key: str, **arguments: Any) -> ObjectBody:
         body: ObjectBody = (await self.client.get_object(Bucket=self.bucket, Key=key, **arguments))["Body"]
@@ -105,9 +106,13 @@ async def both(client: DeltaGliderClient, bucket: str) -> Both:
     return await both_forms(client, bucket, BASE, TARGET)
 
 
-@pytest.fixture
-async def long(client: DeltaGliderClient, bucket: str) -> Both:
-    return await both_forms(client, bucket, LONG, version(LONG, 2))
+@pytest.fixture(params=["here", "by xdelta3"])
+async def long(client: DeltaGliderClient, bucket: str, request: pytest.FixtureRequest) -> Both:
+    """With deltas of few instructions, which are decoded here, or by a process as those of many are."""
+    process = request.param == "by xdelta3"
+    if process:
+        request.getfixturevalue("by_xdelta3")
+    return replace(await both_forms(client, bucket, LONG, version(LONG, 2)), process=process)
 
 
 FORMS = pytest.mark.parametrize("form", ["delta", "plain"])
@@ -185,7 +190,7 @@ async def test_a_range_stops_the_decoder_after_it(long: Both) -> None:
     body = await long.body(long.delta, Range="bytes=10-19")
     async with body:
         assert await body.read(10) == long.data[10:20]
-        assert children() != before
+        assert (children() != before) == long.process
         assert await body.read() == b""
         assert children() == before  # at its end, not only when it is closed
 
@@ -281,7 +286,7 @@ async def test_closing_early_gives_everything_back(long: Both, form: str) -> Non
         body = await long.body(key)
         if amount:
             assert await body.read(amount) == long.data[:amount]
-            assert (children() != before[0]) == (form == "delta")
+            assert (children() != before[0]) == (form == "delta" and long.process)
         if how == "async with":
             async with body:
                 pass
@@ -801,7 +806,9 @@ async def test_a_range_that_breaks_off_is_an_error(both: Both, s3_endpoint: str)
                 await read(client, both.bucket, key, Range="bytes=-100000")
 
 
-async def test_verify_tells_damage_from_what_prevents_it(both: Both, s3: S3Client, make_client: MakeClient) -> None:
+async def test_verify_tells_damage_from_what_prevents_it(
+    both: Both, s3: S3Client, make_client: MakeClient, by_xdelta3: None
+) -> None:
     assert await both.client.verify(f"s3://{both.bucket}/a/1.zip")
     async with make_client(xdelta3="/nowhere/xdelta3") as client:
         with pytest.raises(CodecUnavailableError, match="DG_XDELTA3"):

@@ -163,7 +163,7 @@ async def idle() -> bool:
 
 @pytest.mark.parametrize("key", ["app/2.zip", "app/2.txt"])
 async def test_a_client_that_hangs_up_in_a_download_leaves_nothing(
-    serve: Serve, http: aiohttp.ClientSession, key: str
+    serve: Serve, http: aiohttp.ClientSession, by_xdelta3: None, key: str
 ) -> None:
     async with serve() as service:
         for name in ("app/1.zip", key):

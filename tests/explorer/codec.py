@@ -47,7 +47,9 @@ class MaskingCodec:
     def unchanged(self, reference: Any, body: Chunks) -> Chunks:
         return self.encode(reference, body)
 
-    async def decode(self, reference: Any, delta: Chunks, size: int, *, program: str = "") -> Chunks:
+    async def decode(
+        self, reference: Any, delta: Chunks, size: int, *, program: str = "", stock: bool = False
+    ) -> Chunks:
         async with aclosing(delta):
             data = b"".join([chunk async for chunk in delta])
         name = _masked(data[-_WIDTH:], await _mask(reference))

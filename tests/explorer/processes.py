@@ -34,8 +34,11 @@ class Processes:
     def unchanged(self, reference: Any, body: Chunks) -> Chunks:
         return xdelta.unchanged(reference, body)
 
-    async def decode(self, reference: Any, delta: Chunks, size: int, *, program: str = "xdelta3") -> Chunks:
-        async with aclosing(self._counted(xdelta.decode(reference, delta, size, program=program))) as chunks:
+    async def decode(
+        self, reference: Any, delta: Chunks, size: int, *, program: str = "xdelta3", stock: bool = False
+    ) -> Chunks:
+        decoded = xdelta.decode(reference, delta, size, program=program, stock=stock)
+        async with aclosing(self._counted(decoded)) as chunks:
             async for chunk in chunks:
                 yield chunk
 

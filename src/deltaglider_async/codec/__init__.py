@@ -56,5 +56,7 @@ class Codec(Protocol):
     def unchanged(self, reference: Reference, body: Chunks) -> Chunks:
         """The delta of a `body` that is the reference itself. No two deltas are the same bytes."""
 
-    def decode(self, reference: Reference, delta: Chunks, size: int, *, program: str = ...) -> Chunks:
-        """The body of a delta, of at most `size` bytes."""
+    def decode(
+        self, reference: Reference, delta: Chunks, size: int, *, program: str = ..., stock: bool = ...
+    ) -> Chunks:
+        """The body of a delta, of at most `size` bytes. With `stock`, by the program and nothing else."""

@@ -27,36 +27,50 @@ class UnknownWindowsError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """`length`: bytes in the stream. `size`: bytes of the target. `packed`: whether a section is compressed."""
+    """`length`: bytes in the stream. `size`: bytes of the target. `packed`: whether a section is compressed.
+
+    `source`: the part of the reference that it copies from, size and position. `sections`: bytes of data, instructions
+    and addresses, which end the window. `adler32`: of the target, if it says so.
+    """
 
     length: int
     size: int
     packed: bool
+    source: tuple[int, int] = (0, 0)
+    sections: tuple[int, int, int] = (0, 0, 0)
+    adler32: int | None = None
 
 
-def read_window(data: bytes, position: int) -> Window:
+def read_window(data: bytes | bytearray, position: int) -> Window:
     """The window that begins at a position. Raises `IndexError` where `data` ends before the window has said all this,
     `UnknownWindowsError` where it contradicts itself.
     """
     indicator, place = data[position], position + 1
     if indicator & ~(SOURCE | ADLER32):
         raise UnknownWindowsError
-    for _ in range(2 if indicator & SOURCE else 0):
-        _, place = _number(data, place)
-    length, start = _number(data, place)
-    size, place = _number(data, start)
+    source = (0, 0)
+    if indicator & SOURCE:
+        segment, place = number(data, place)
+        begin, place = number(data, place)
+        source = segment, begin
+    length, start = number(data, place)
+    size, place = number(data, start)
     packed, place = data[place], place + 1
-    sections = 4 if indicator & ADLER32 else 0
-    for _ in range(3):
-        section, place = _number(data, place)
-        sections += section
-    if place - start + sections != length:
+    content, place = number(data, place)
+    instructions, place = number(data, place)
+    addresses, place = number(data, place)
+    sections, checksum = (content, instructions, addresses), 4 if indicator & ADLER32 else 0
+    if place - start + checksum + sum(sections) != length:
         raise UnknownWindowsError
-    return Window(start + length - position, size, bool(packed))
+    adler32 = None
+    if checksum:
+        data[place + checksum - 1]  # all of it is there
+        adler32 = int.from_bytes(data[place : place + checksum], "big")
+    return Window(start + length - position, size, bool(packed), source, sections, adler32)
 
 
-def _number(data: bytes, position: int) -> tuple[int, int]:
-    """A number, and where what follows it begins."""
+def number(data: bytes | bytearray, position: int) -> tuple[int, int]:
+    """A number, and where what follows it begins. Raises as `read_window` does."""
     value = 0
     for place in range(position, position + LONGEST_NUMBER):
         value = value << 7 | data[place] & 0x7F

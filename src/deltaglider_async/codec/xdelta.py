@@ -13,6 +13,7 @@ from deltaglider_async.codec import Reference, vcdiff
 from deltaglider_async.codec.encoders import BLOCK, side_by_side
 from deltaglider_async.codec.matching import Index, Matcher
 from deltaglider_async.codec.process import Limits, ProcessFailedError, stream_through
+from deltaglider_async.codec.unaided import Unaided
 from deltaglider_async.codec.vcdiff import LONGEST_HEADER, Header, beginning, read_header, with_application
 from deltaglider_async.codec.windows import Selection, UnknownWindowsError
 from deltaglider_async.errors import DiffDecodeError, DiffEncodeError
@@ -113,9 +114,13 @@ async def unchanged(reference: Reference, body: Chunks) -> Chunks:
         yield vcdiff.copying_window(position, size, checksum)
 
 
-async def decode(reference: Reference, delta: Chunks, size: int, *, program: str = "xdelta3") -> Chunks:
+async def decode(
+    reference: Reference, delta: Chunks, size: int, *, program: str = "xdelta3", stock: bool = False
+) -> Chunks:
     """The body of a delta. `size` is the recorded size of the body in bytes; more output ends the decoder.
 
+    Windows of few instructions need no process (`codec/unaided.py`). From the first other one on, and with `stock` from
+    the start, it is xdelta3 that decodes: a delta must be proven by what everybody else will read it with.
     Raises `DiffDecodeError` for a delta that is damaged, was made against another reference (possibly after
     some correct bytes) or takes more than any honest one, `CodecUnavailableError`, and what `delta` raises.
     """
@@ -125,9 +130,19 @@ async def decode(reference: Reference, delta: Chunks, size: int, *, program: str
         # is decompressed cannot be read at any place, so that xdelta3 must keep more of it.
         options = () if header.programs else ("-D", "-R", "-B", str(_DECODER_WINDOW))
         argv, limits = (program, "-d", "-c", "-q", *options, "-s", reference.path), limits_of(header, size)
-        produced = 0
+        produced, rest = 0, resume(head, delta)
+        length, secondary = beginning(head)
+        if not (stock or header.programs or secondary is not None or reference.fd is None):
+            unaided = Unaided(head[length:], delta, reference.fd, size)
+            async with aclosing(unaided.chunks()) as body:
+                async for chunk in body:
+                    produced += len(chunk)
+                    yield chunk
+            if unaided.whole:
+                return
+            rest = resume(head[:length], unaided.rest())
         try:
-            chunks = stream_through(argv, _inherited(reference), resume(head, delta), limits)
+            chunks = stream_through(argv, _inherited(reference), rest, limits)
             async with aclosing(chunks) as body:
                 async for chunk in body:
                     produced += len(chunk)

@@ -72,7 +72,8 @@ async def encode(
                 # Who chose a level wants what an encoder makes.
                 index = engine.index_of(lease) if level is None else None
                 delta = engine.codec.encode(lease, body, options=options, program=program, spare=spare, index=index)
-            async with aclosing(engine.codec.decode(lease, kept.chunks(delta), 1 << 63, program=program)) as decoded:
+            proven = engine.codec.decode(lease, kept.chunks(delta), 1 << 63, program=program, stock=True)
+            async with aclosing(proven) as decoded:
                 async for chunk in decoded:
                     await proof.update(chunk)
                     if proof.size > sent.size:
