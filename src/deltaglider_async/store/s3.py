@@ -28,6 +28,7 @@ from deltaglider_async.errors import (
 )
 from deltaglider_async.format import metadata as meta
 from deltaglider_async.store.errors import code_of, is_missing_key, translated
+from deltaglider_async.store.heads import Heads
 from deltaglider_async.store.limits import limits, paced
 from deltaglider_async.streams import CHUNK, Chunks
 from deltaglider_async.streams.budget import ByteBudget
@@ -82,6 +83,7 @@ class Store:
         self.s3 = s3
         self.ahead = ByteBudget(PARTS_AHEAD * PART_AHEAD)
         self._accepted: dict[str, frozenset[str]] = {}
+        self._heads = Heads(s3)
 
     def accepted(self, operation: str, arguments: Arguments) -> Response:
         """Those of the arguments that an S3 operation (`PutObject`) knows."""
@@ -101,19 +103,24 @@ class Store:
     async def head(self, bucket: str, key: str, arguments: Arguments = NONE) -> Response | None:
         """HeadObject; None where there is no such object. 403 is an error, never "absent"."""
         try:
-            return await self.head_existing(bucket, key, arguments)
+            answer = await self._head(bucket, key, arguments)
         except NotFoundError as error:
             if is_missing_key(error):
                 return None
             raise
+        return None if "Error" in answer else answer
 
     async def head_existing(self, bucket: str, key: str, arguments: Arguments = NONE) -> Response:
         """HeadObject. Raises `NotFoundError` where there is no such object."""
+        answer = await self._head(bucket, key, arguments)
+        if "Error" in answer:
+            with translated("read", f"s3://{bucket}/{key}"):
+                raise self._heads.error(answer)
+        return answer
+
+    async def _head(self, bucket: str, key: str, arguments: Arguments) -> Response:
         with translated("read", f"s3://{bucket}/{key}"):
-            response: Response = await self.s3.head_object(
-                Bucket=bucket, Key=key, **self.accepted("HeadObject", arguments)
-            )
-        return response
+            return await self._heads.head(bucket, key, self.accepted("HeadObject", arguments))
 
     async def head_or_why(self, bucket: str, key: str, arguments: Arguments = NONE) -> Response:
         """HeadObject. The error where there is none tells a missing key from a missing bucket: that of a GET does."""
