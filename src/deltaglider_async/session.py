@@ -22,6 +22,7 @@ from deltaglider_async.format.metadata import TOOL
 from deltaglider_async.settings import LogLevel, Settings, configure_logging
 from deltaglider_async.store.conditions import is_aws
 from deltaglider_async.store.errors import translated
+from deltaglider_async.store.moments import moment
 from deltaglider_async.store.s3 import Store
 from deltaglider_async.store.writes import watch_writes
 from deltaglider_async.streams.threads import in_thread
@@ -196,6 +197,7 @@ class OpenClient:
             vars(loader)["list_available_services"] = _Any
             _leave_keys_out(loader.load_service_model("s3", "endpoint-rule-set-1"))
             session.register_component("data_loader", loader)
+            session.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=moment)
         if given("profile_name") is not None:
             session.set_config_variable("profile", given("profile_name"))
         credentials: list[Any] = [

@@ -386,6 +386,23 @@ async def test_many_folders_are_listed_at_once_and_a_flat_one_costs_no_more_than
     assert calls["ListObjectsV2"] <= 100 / short_pages + 3
 
 
+async def test_little_is_listed_twice(
+    client: DeltaGliderClient, bucket: str, s3: S3Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A page goes on behind the end of its range; so a range is about a page, not a few folders."""
+    store, most = client._engine.store, 50
+    pages = store.pages
+    monkeypatch.setattr(store, "pages", lambda bucket, arguments: pages(bucket, {**arguments, "MaxKeys": most}))
+    await fill(s3, bucket, {f"a/f{number:03}/{name}": (1, {}) for number in range(150) for name in "abcde"})
+    listed: list[int] = []
+    client.meta.events.register(
+        "after-call.s3.ListObjectsV2", lambda parsed, **_: listed.append(len(parsed.get("Contents", ())))
+    )
+    assert (await client.get_bucket_stats(bucket)).object_count == 750
+    assert len(listed) > 10
+    assert sum(listed) < 1.3 * 750
+
+
 async def test_real_servers_list_side_by_side_and_are_asked_once(
     real_endpoint: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,7 +3,9 @@
 A listing goes on from where the page before ended, so one folder is one chain of requests. But any key can be the
 start of a chain. What a first page leaves over is cut at common prefixes, of which a listing with a delimiter shows a
 thousand at a time, into ranges `(after, until]` that are listed at once; a range that turns out to be long is cut
-again. A bucket of one flat folder has nothing to cut at, and is one chain.
+again. A page does not end where its range does, and what lies behind is listed for nothing: so a range gets as many
+common prefixes as the first page had, nearly, which is about a page. A bucket of one flat folder has nothing to cut at,
+and is one chain.
 """
 
 from __future__ import annotations
@@ -21,6 +23,8 @@ from deltaglider_async.engine.parallel import first_error
 _LISTS_AT_ONCE = 16
 #: Into how many ranges a range is cut at most.
 _PIECES = 32
+#: How full the page of a range is to be, if all folders are as large as those of the first page.
+_FULL = 0.9
 #: How often something is cut in one listing, and how many pages of common prefixes are read for a cut.
 _MOST_CUTS = 64
 _PAGES_PER_CUT = 10
@@ -94,7 +98,7 @@ class RangedListing:
                     break
                 if first and self._cuts > 0 and self._active < _LISTS_AT_ONCE:
                     self._cuts -= 1
-                    bounds = [items[-1]["Key"], *await self._cut(items[-1]["Key"], part.until)]
+                    bounds = [items[-1]["Key"], *await self._cut([item["Key"] for item in items], part.until)]
                     if len(bounds) > 1:
                         for after, until in pairwise([*bounds, part.until]):
                             start(Range(after, until))
@@ -103,14 +107,18 @@ class RangedListing:
         self._active -= 1
         self._left(part)
 
-    async def _cut(self, after: str, until: str | None) -> list[str]:
-        """Common prefixes between two keys, `_PIECES` at most, evenly chosen. They are those of the folders of `after`,
-        the outermost first, because what follows them is the most.
+    async def _cut(self, listed: list[str], until: str | None) -> list[str]:
+        """Common prefixes between a page and a key, `_PIECES` at most, evenly chosen. They are those of the folders of
+        the last key, the outermost first, because what follows them is the most.
         """
+        after = listed[-1]
         points: set[str] = set()
+        passed: set[str] = set()  # as many of them as one page holds
         folders = after[len(self._prefix) :].split("/")[:-1]
         for depth in range(len(folders) + 1):
             level = self._prefix + "".join(f"{folder}/" for folder in folders[:depth])
+            below = (key[len(level) :].partition("/") for key in listed if key.startswith(level))
+            passed.update(level + name for name, slash, _ in below if slash)
             reached = 0
             async with aclosing(self._pages(after, level, Delimiter="/")) as pages:
                 while reached < _PAGES_PER_CUT:
@@ -124,7 +132,7 @@ class RangedListing:
             if len(points) >= _PIECES:
                 break
         ordered = sorted(points)
-        step = max(1, -(-len(ordered) // (_PIECES - 1)))
+        step = max(1, -(-len(ordered) // (_PIECES - 1)), int(_FULL * len(passed)))
         return ordered[::step]
 
     def _pages(self, after: str, prefix: str, **arguments: str) -> AsyncGenerator[Response, None]:

@@ -23,7 +23,6 @@ import time
 import uuid
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
-from datetime import datetime
 from hashlib import sha256
 from hmac import digest
 from http.client import responses
@@ -35,8 +34,10 @@ import aiohttp
 from aiobotocore.client import AioBaseClient
 from aiobotocore.httpsession import AIOHTTPSession
 from botocore.exceptions import ClientError
-from botocore.utils import parse_timestamp, percent_encode
+from botocore.utils import percent_encode
 from yarl import URL
+
+from deltaglider_async.store.moments import moment
 
 Response = dict[str, Any]
 Members = dict[str, tuple[str, Callable[[str], Any]]]
@@ -58,12 +59,6 @@ _SIGNED = re.compile(
 )
 _DATE, _TOKEN, _INVOCATION = "X-Amz-Date", "X-Amz-Security-Token", "amz-sdk-invocation-id"
 _USER = "x-amz-meta-"
-#: Of the names of months.
-_NAMES = "JanFebMarAprMayJunJulAugSepOctNovDec"
-_MONTHS = {_NAMES[3 * month : 3 * month + 3]: month + 1 for month in range(12)}
-#: botocore's.
-_UTC = parse_timestamp("Thu, 01 Jan 1970 00:00:00 GMT").tzinfo
-
 _botocore_log = logging.getLogger("botocore")
 
 _SENT: ContextVar[list[Any] | None] = ContextVar("sent", default=None)
@@ -262,21 +257,12 @@ def members_of(service: Any) -> Members:
     }
 
 
-def _moment(text: str) -> datetime:
-    """`Wed, 25 Nov 2026 20:01:51 GMT` at once; botocore takes a hundred times as long. What else there is, it reads."""
-    if len(text) == 29 and text.endswith(" GMT"):
-        clock = int(text[17:19]), int(text[20:22]), int(text[23:25])
-        return datetime(int(text[12:16]), _MONTHS[text[8:11]], int(text[5:7]), *clock, tzinfo=_UTC)
-    found: datetime = parse_timestamp(text)
-    return found
-
-
 _READERS: dict[str, Callable[[str], Any]] = {
     "string": str,
     "integer": int,
     "long": int,
     "boolean": "true".__eq__,
-    "timestamp": _moment,
+    "timestamp": moment,
 }
 
 
