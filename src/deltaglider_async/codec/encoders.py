@@ -31,8 +31,11 @@ if TYPE_CHECKING:
 
 #: Bytes of a block, and of an encoder's window (`-W`): xdelta3's own default. It decodes up to twice as much.
 BLOCK = 8 * CHUNK
-#: Blocks that are read before the first of them is done; with their windows, they bound the memory.
-_AHEAD = 4
+#: Blocks that are read before the first of them is done, and one more for each encoder but the first: with their
+#: windows, they bound the memory.
+_AHEAD = 2
+#: So many encoders at most. More have not been worth their index.
+_MOST = 4
 #: Another encoder begins when a window takes more than this share of its block.
 _MUCH = 1 / 8
 #: A window says how long it is within so many bytes.
@@ -112,9 +115,8 @@ class _Team:
                 window = self._windows.pop(number)
                 number += 1
                 self._free.release()
-                # More encoders than blocks under way would have nothing to do.
                 much = len(window) > BLOCK * _MUCH
-                if self._spare and self._encoding and much and not reading.done() and len(self._tasks) <= _AHEAD:
+                if self._spare and self._encoding and much and not reading.done() and len(self._tasks) <= _MOST:
                     self._begin(self._encode_too(self._spare))
                 yield window
             elif working:
@@ -174,6 +176,7 @@ class _Team:
     async def _encode_too(self, spare: Spare) -> None:
         with spare() as granted:
             if granted:
+                self._free.release()
                 await self._encode()
 
     async def _encode(self) -> None:
