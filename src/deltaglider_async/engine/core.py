@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 from collections import OrderedDict
@@ -92,6 +93,8 @@ class Engine:
     encoders: Turns = field(init=False)
     places: OrderedDict[str, Places] = field(default_factory=OrderedDict, init=False)
     """What is looked for in targets, of the references used lately, by SHA-256."""
+    looking: asyncio.Lock = field(default_factory=asyncio.Lock, init=False)
+    """Held while that is made."""
     _indexes: OrderedDict[str, Index] = field(default_factory=OrderedDict, init=False)
     _encoders: int = field(default=0, init=False)
     _known: OrderedDict[tuple[str, str, str], int] = field(default_factory=OrderedDict, init=False)

@@ -22,7 +22,7 @@ _AT_HAND, _AFAR = (64, 32 * 1024), (16, 64 * 1024)
 #: References whose places are remembered; those of one take some 1.5 MB.
 _MOST_PLACES = 16
 #: Bytes of the target that a thread looks at in one go.
-_AT_ONCE = 4 * 1024 * 1024
+_AT_ONCE = 1024 * 1024
 #: The least size of a reference, in bytes, for which it matters what it is made of.
 _WORTH_TASTING = 1024 * 1024
 #: Places by which it is told what a reference is made of, bytes of each, and what compression leaves of such as are
@@ -48,19 +48,15 @@ async def hopeless(engine: Engine, request: PutRequest, reference: Reference, le
     if not worth_a_look(request):
         return None
 
-    places = engine.places.get(reference.sha256)
+    places: Places | None
+    if lease is not None:
+        # One after the other: what the first one finds serves all that are put into a folder at once.
+        async with engine.looking:
+            places = await _places_at_hand(engine, lease)
+    else:
+        places = await _places_afar(engine, request, reference, *_AFAR)
     if places is None:
-        if lease is not None:
-            found = await lease.places(*_AT_HAND)
-        else:
-            found = await _places_afar(engine, request, reference, *_AFAR)
-        if not all(found):
-            return None  # it has gone meanwhile
-        places = await in_thread(Places, found, reference.size)
-        if lease is not None:
-            engine.places[reference.sha256] = places
-            while len(engine.places) > _MOST_PLACES:
-                engine.places.popitem(last=False)
+        return None  # it has gone meanwhile
     prospect = Prospect(places)
     async with aclosing(rechunk(request.source.open(), _AT_ONCE)) as pieces:
         async for piece in pieces:
@@ -82,10 +78,19 @@ async def is_compressed(lease: Lease) -> bool:
     return await in_thread(left) > _INCOMPRESSIBLE
 
 
+async def _places_at_hand(engine: Engine, lease: Lease) -> Places:
+    places = engine.places.get(lease.sha256)
+    if places is None:
+        places = engine.places[lease.sha256] = await in_thread(Places, await lease.places(*_AT_HAND), lease.size)
+        while len(engine.places) > _MOST_PLACES:
+            engine.places.popitem(last=False)
+    return places
+
+
 async def _places_afar(
     engine: Engine, request: PutRequest, reference: Reference, number: int, length: int
-) -> list[bytes]:
-    """Some bytes each from places all over a reference in its bucket; nothing of one that has gone."""
+) -> Places | None:
+    """Some bytes each from places all over a reference in its bucket; None of one that has gone."""
     bucket, key = reference.bucket, reference.key
     step = max(1, reference.size // number)
     found: dict[int, bytes] = {}
@@ -100,4 +105,5 @@ async def _places_afar(
 
     starts = range(0, min(reference.size, step * number), step)
     await concurrently(*(partial(look, start) for start in starts))
-    return [found.get(start, b"") for start in starts]
+    places = [found.get(start, b"") for start in starts]
+    return await in_thread(Places, places, reference.size) if all(places) else None

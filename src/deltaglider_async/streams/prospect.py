@@ -19,7 +19,7 @@ _ENOUGH, _PLACES = 100, 12
 #: How many standard deviations, and how much beside, the covered share may be larger than it looks.
 _DEVIATIONS, _MARGIN = 2.5, 0.05
 #: So many bytes of a target, covered to such a share, are enough to try: the encoder itself stops where it ends badly.
-_PROMISING, _SHARE = 4 * 1024 * 1024, 0.75
+_PROMISING, _SHARE = 1024 * 1024, 0.75
 #: Of each so many bytes of the target, so many are compressed, to know how much what is new would take.
 _EVERY, _COMPRESSED = 2 * 1024 * 1024, 8 * 1024
 
