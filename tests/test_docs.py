@@ -13,7 +13,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
@@ -40,7 +40,7 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 ENDPOINT = "http://localhost:9000"
 BUCKET = "releases"
 
-VARIABLES = {f"DG_{name.upper()}": name for name in Settings.model_fields}
+VARIABLES = {f"DG_{each.name.upper()}": each.name for each in fields(Settings)}
 
 
 def parsed(text: str) -> list[Token]:
@@ -281,7 +281,7 @@ def test_the_defaults_are_those_of_the_program() -> None:
             told: Any = {name: default.strip("`")}
             assert getattr(Settings(**told), name) == getattr(Settings(), name), variable
         else:
-            assert getattr(Settings(), name) is None or Settings.model_fields[name].default_factory, variable
+            assert getattr(Settings(), name) is None or getattr(Settings, name, MISSING) is MISSING, variable
 
 
 def test_every_command_and_option_is_described_and_none_is_invented() -> None:

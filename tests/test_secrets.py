@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 import traceback
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -61,7 +62,7 @@ async def test_the_library_shows_none(
             await body.read()
         engine = client._engine
         shown += [repr(client), repr(engine), str(engine.settings), repr(engine.cache), repr(engine.store), repr(body)]
-        shown += [repr(vars(engine.settings)), engine.settings.model_dump_json()]
+        shown += [repr(vars(engine.settings)), repr(asdict(engine.settings))]
         # A damaged entry is worth a warning; a damaged delta, a missing object and a missing bucket are errors.
         for entry in Path(os.environ["DG_CACHE_DIR"]).iterdir():
             entry.write_bytes(entry.read_bytes()[:-1] + b"x")

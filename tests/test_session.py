@@ -10,6 +10,7 @@ import socket
 import time
 import traceback
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -202,7 +203,7 @@ async def test_a_call_beats_the_client_which_beats_the_environment(
 async def test_an_argument_changes_nothing_else_of_the_settings() -> None:
     settings = Settings(cache_encryption_key=CACHE_KEY, cache_backend="memory", max_reference_size="1MiB")
     opening = create_client(settings=settings, max_ratio=0.1, log_level="DEBUG")
-    assert opening._settings == settings.model_copy(update={"max_ratio": 0.1, "log_level": "DEBUG"})
+    assert opening._settings == replace(settings, max_ratio=0.1, log_level="DEBUG")
     assert CACHE_KEY not in repr(opening) + repr(vars(opening))
 
 

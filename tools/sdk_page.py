@@ -169,9 +169,7 @@ def result(kind: type) -> str:
 def settings() -> str:
     rows = []
     for name, annotation, _, text in fields(Settings):
-        if name in Settings.model_fields:
-            kind = re.sub(r"^Annotated\[(.*?), .*\]$", r"\1", annotation)
-            rows.append([f"`{name}`", f"`DG_{name.upper()}`", f"`{kind}`", in_a_row(text)])
+        rows.append([f"`{name}`", f"`DG_{name.upper()}`", f"`{annotation}`", in_a_row(text)])
     text = (
         f"{prose(Settings.__doc__ or '')}\n\nThe defaults, and more, are on [a page of their own](configuration.md).\n"
     )
@@ -217,7 +215,8 @@ def page() -> str:
     sections += [member(ObjectBody, name, "###") for name in vars(ObjectBody) if not name.startswith("_")]
     kinds = [getattr(deltaglider_async, name) for name in deltaglider_async.__all__]
     sections.append("## Results\n")
-    sections += [result(kind) for kind in kinds if isinstance(kind, type) and dataclasses.is_dataclass(kind)]
+    results = [kind for kind in kinds if isinstance(kind, type) and dataclasses.is_dataclass(kind)]
+    sections += [result(kind) for kind in results if kind is not Settings]
     sections.append("## Responses\n\nWhat is in responses beside boto3's own fields. Sizes are in bytes.\n")
     sections += [
         result(kind)

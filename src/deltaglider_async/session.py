@@ -6,6 +6,7 @@ import asyncio
 import os
 from collections.abc import Generator
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -79,11 +80,11 @@ def create_client(
             await client.put_object(Bucket="releases", Key="app-1.2.zip", Body=Path("app-1.2.zip"))
     """
     given = {"log_level": log_level, "max_ratio": max_ratio, "delta_patterns": delta_policy}
-    overrides = {name: value for name, value in given.items() if value is not None}
+    overrides: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     if settings is None:
         settings = Settings(**overrides)
     elif overrides:
-        settings = Settings(**{**settings.model_dump(), **overrides})
+        settings = replace(settings, **overrides)
     if s3_client is not None and (session is not None or aws or endpoint_url):
         raise ConfigurationError("s3_client is complete already: give no session, endpoint or credentials beside it.")
     return OpenClient(settings, tool_version, session, s3_client, {"endpoint_url": endpoint_url, **aws})

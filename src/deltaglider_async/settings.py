@@ -5,23 +5,13 @@ from __future__ import annotations
 import base64
 import binascii
 import logging
+import operator
 import os
 import re
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import MISSING, Field, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
-
-from pydantic import (
-    BaseModel,
-    ByteSize,
-    ConfigDict,
-    Field,
-    SecretBytes,
-    TypeAdapter,
-    ValidationError,
-    ValidationInfo,
-    field_validator,
-)
 
 from deltaglider_async.errors import ConfigurationError
 
@@ -44,98 +34,200 @@ def _default_memory() -> int:
     return max(512, total // 4 // MIB)
 
 
-class Settings(BaseModel):
+class Secret:
+    """Bytes that are not shown by accident: not by `repr`, nor in a traceback or a log record."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: bytes) -> None:
+        self._value = value
+
+    def get_secret_value(self) -> bytes:
+        """The bytes."""
+        return self._value
+
+    def __repr__(self) -> str:
+        return "Secret('**********')"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and other._value == self._value
+
+    def __hash__(self) -> int:
+        return hash(self._value)
+
+
+class _UnacceptableError(ValueError):
+    """Says why a value is not accepted, where that is more than what would be."""
+
+
+# What reads a setting, from the text of a variable or from what a program gives. It raises `ValueError` or `TypeError`.
+
+
+def _number(smallest: float, largest: float) -> Callable[[Any], float]:
+    def read(value: Any) -> float:
+        if not smallest <= (number := float(value)) <= largest:  # which nan is not
+            raise ValueError
+        return number
+
+    return read
+
+
+def _whole(smallest: int, largest: int | None = None) -> Callable[[Any], int]:
+    def read(value: Any) -> int:
+        number = int(value) if isinstance(value, str) else operator.index(value)
+        if number < smallest or (largest is not None and number > largest):
+            raise ValueError
+        return number
+
+    return read
+
+
+def _size(largest: int | None = None) -> Callable[[Any], int]:
+    in_bytes = _whole(0, largest)
+    return lambda value: in_bytes(_bytes(value) if isinstance(value, str) else value)
+
+
+def _one_of(*accepted: str) -> Callable[[Any], str]:
+    return lambda value: accepted[accepted.index(value)]
+
+
+def _level(value: Any) -> str:
+    return _one_of("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")(value.upper() if isinstance(value, str) else value)
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError
+    return value
+
+
+def _patterns(value: Any) -> str:
+    delta_rules(_text(value))
+    return str(value)
+
+
+_YES, _NO = ("true", "1", "yes", "on", "y", "t"), ("false", "0", "no", "off", "n", "f")
+
+
+def _yes_or_no(value: Any) -> bool:
+    if (said := str(value).lower()) not in _YES + _NO:
+        raise ValueError
+    return said in _YES
+
+
+def _key(value: Any) -> Secret:
+    if isinstance(value, Secret):
+        return value
+    if not isinstance(value, str | bytes) or (key := decode_key(value)) is None:
+        raise ValueError
+    return Secret(key)
+
+
+def _setting(default: Any, read: Callable[[Any], Any], accepted: str) -> Any:
+    """A field. `default` is a value, or a function that finds one. Where it is None, None is accepted."""
+    kind: dict[str, Any] = {"default_factory" if callable(default) else "default": default}
+    return field(**kind, metadata={"read": read, "accepted": accepted})
+
+
+@dataclass(frozen=True, init=False)
+class Settings:
     """How a client works. A keyword argument beats the environment, which beats the default.
 
     Raises `ConfigurationError` for a value that is not accepted: it names the variable, the value
     (never that of a key) and what is accepted.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    # Written without a library for such things: importing one took as long as a small listing.
 
-    max_ratio: float = Field(default=0.5, ge=0, le=1)
+    max_ratio: float = _setting(0.5, _number(0, 1), "a number from 0.0 to 1.0; the default is 0.5.")
     """A delta is kept if it is at most this share of the original. 0: no deltas, no references."""
 
-    cache_backend: Literal["filesystem", "memory"] = "filesystem"
+    cache_backend: Literal["filesystem", "memory"] = _setting(
+        "filesystem", _one_of("filesystem", "memory"), "filesystem (the default) or memory."
+    )
     """Where references are kept between operations. Encrypted in both."""
 
-    cache_memory_size_mb: int = Field(default=100, ge=1)
+    cache_memory_size_mb: int = _setting(100, _whole(1), "a whole number of MiB from 1; the default is 100.")
     """Bound of the `memory` cache in MiB."""
 
-    cache_disk_size_mb: int = Field(default=10_240, ge=1)
+    cache_disk_size_mb: int = _setting(10_240, _whole(1), "a whole number of MiB from 1; the default is 10240.")
     """Bound of the `filesystem` cache in MiB."""
 
-    cache_encryption_key: SecretBytes | None = None
+    cache_encryption_key: Secret | None = _setting(
+        None, _key, "32 random bytes in base64, URL-safe or standard. Make one with: openssl rand -base64 32"
+    )
     """32 bytes in base64. With it the cache is a folder that processes and restarts share."""
 
-    cache_dir: Path | None = None
+    cache_dir: Path | None = _setting(None, Path, "the path of a folder.")
     """The shared cache's folder. Default: `deltaglider-async` in the user's cache folder."""
 
-    max_reference_size: ByteSize = Field(default=ByteSize(1024 * MIB), ge=0, le=LARGEST_REFERENCE)
+    max_reference_size: int = _setting(
+        1024 * MIB, _size(LARGEST_REFERENCE), "bytes, or a size such as 512MiB, up to 2GiB; the default is 1GiB."
+    )
     """Largest file, in bytes or with a unit (`512MiB`), that may become a reference."""
 
-    delta_patterns: str = ORIGINALS_LIST
+    delta_patterns: str = _setting(
+        ORIGINALS_LIST,
+        _patterns,
+        "patterns with spaces or commas between them, such as `default *.bin releases/app/*.img@1MiB..2GiB !*.iso`; "
+        "the last one that matches decides. The default is `default`, the original's list.",
+    )
     """Which names are delta candidates; `delta_rules` reads it."""
 
-    delta_min_size: ByteSize = Field(default=ByteSize(0), ge=0)
+    delta_min_size: int = _setting(0, _size(), "bytes, or a size such as 64KiB; the default is 0.")
     """A smaller file is no delta candidate."""
 
-    delta_max_size: ByteSize | None = Field(default=None, ge=0)
+    delta_max_size: int | None = _setting(
+        None, _size(), "bytes, or a size such as 2GiB, not below DG_DELTA_MIN_SIZE; by default none."
+    )
     """A larger file is no delta candidate."""
 
-    memory_mb: int = Field(default_factory=_default_memory, ge=1)
+    memory_mb: int = _setting(
+        _default_memory, _whole(1), "a whole number of MiB from 1; the default is a quarter of the machine's memory."
+    )
     """MiB that references in use and xdelta3 processes may take together, for puts and for gets each."""
 
-    log_level: LogLevel = "INFO"
+    log_level: LogLevel = _setting("INFO", _level, "DEBUG, INFO, WARNING, ERROR or CRITICAL.")
     """Level of the `deltaglider_async` logger."""
 
-    xdelta3: str = "xdelta3"
+    xdelta3: str = _setting("xdelta3", _text, "the path or name of the xdelta3 program.")
     """Path or name of the xdelta3 program."""
 
-    xdelta3_level: int | None = Field(default=None, ge=1, le=9)
+    xdelta3_level: int | None = _setting(
+        None, _whole(1, 9), "1 (fastest) to 9 (smallest deltas); the default is a choice by size and content."
+    )
     """How hard xdelta3 tries, 1 to 9. Default: by the reference's size and content."""
 
-    disable_ec2_detection: bool = False
+    disable_ec2_detection: bool = _setting(False, _yes_or_no, "true, 1 or yes; false, 0 or no, which is the default.")
     """`dg migrate` does not look whether it runs on EC2, and in which region."""
 
     def __init__(self, **values: Any) -> None:
-        variables = {name: os.environ.get(f"DG_{name.upper()}") for name in type(self).model_fields}
-        try:
-            super().__init__(**{name: text for name, text in variables.items() if text} | values)
-        except ValidationError as error:
-            wrong = "\n".join(_describe(dict(item)) for item in error.errors())
-        else:
-            return
-        # Outside of the block: the error must not carry pydantic's as its context, which shows the key.
-        raise ConfigurationError(wrong)
+        wrong: list[str] = []
+        for each in fields(type(self)):
+            given = values.pop(each.name, os.environ.get(f"DG_{each.name.upper()}") or _UNSET)
+            try:
+                object.__setattr__(self, each.name, _value(each, given, self))
+            except (ValueError, TypeError) as error:
+                wrong.append(_describe(each, given, str(error) if isinstance(error, _UnacceptableError) else ""))
+        if values:
+            known = ", ".join(sorted(each.name for each in fields(type(self))))
+            wrong += [f"settings: {name!r} is no setting. Known: {known}." for name in values]
+        if wrong:  # said here, outside of the block above: an error that knows the key must not be this one's context
+            raise ConfigurationError("\n".join(wrong))
 
-    @field_validator("log_level", mode="before")
-    @classmethod
-    def _upper(cls, value: object) -> object:
-        return value.upper() if isinstance(value, str) else value
 
-    @field_validator("delta_patterns")
-    @classmethod
-    def _read_patterns(cls, value: str) -> str:
-        delta_rules(value)
-        return value
+_UNSET: Any = object()
 
-    @field_validator("delta_max_size")
-    @classmethod
-    def _not_below_the_minimum(cls, value: ByteSize | None, found: ValidationInfo) -> ByteSize | None:
-        if value is not None and value < found.data.get("delta_min_size", 0):
-            raise ValueError("less than DG_DELTA_MIN_SIZE")
-        return value
 
-    @field_validator("cache_encryption_key", mode="before")
-    @classmethod
-    def _decode_key(cls, value: object) -> object:
-        if value is None or isinstance(value, SecretBytes):
-            return value
-        key = decode_key(value) if isinstance(value, (str, bytes)) else None
-        if key is None:
-            raise ValueError("32 bytes in base64")
-        return SecretBytes(key)
+def _value(setting: Field[Any], given: Any, others: Settings) -> Any:
+    if given is _UNSET:
+        return setting.default if setting.default_factory is MISSING else setting.default_factory()
+    if given is None and setting.default is None:
+        return None
+    value = setting.metadata["read"](given)
+    if setting.name == "delta_max_size" and value < getattr(others, "delta_min_size", 0):
+        raise _UnacceptableError("less than DG_DELTA_MIN_SIZE")
+    return value
 
 
 def decode_key(text: str | bytes) -> bytes | None:
@@ -171,7 +263,7 @@ class DeltaRule:
 
 
 _SIZES = re.compile(r"@([0-9]\S*)?\.\.(\S*)$")
-_SIZE = TypeAdapter(ByteSize)
+_SIZE = re.compile(r"\s*(\d*\.?\d+)\s*([kmgtpe]?)(i?)b?\s*", re.IGNORECASE)
 
 
 def delta_rules(text: str) -> tuple[DeltaRule, ...]:
@@ -180,7 +272,7 @@ def delta_rules(text: str) -> tuple[DeltaRule, ...]:
     Raises `ValueError`.
     """
     if not (words := text.lower().replace(",", " ").split()):
-        raise ValueError("no pattern is named")
+        raise _UnacceptableError("no pattern is named")
     return tuple(map(_rule, words))
 
 
@@ -188,60 +280,29 @@ def _rule(word: str) -> DeltaRule:
     pattern, smallest, largest = word.removeprefix("!").removeprefix("s3://"), 0, None
     if sizes := _SIZES.search(pattern):
         if not any(sizes.groups()):
-            raise ValueError(f"{word!r} has no range of sizes behind @")
+            raise _UnacceptableError(f"{word!r} has no range of sizes behind @")
         pattern = pattern[: sizes.start()]
-        smallest, largest = _bytes(sizes[1]) or 0, _bytes(sizes[2])
+        smallest, largest = _bytes(sizes[1] or "0"), _bytes(sizes[2]) if sizes[2] else None
     if not pattern or pattern.startswith("/") or (largest is not None and largest < smallest):
-        raise ValueError(f"{word!r} matches nothing")
+        raise _UnacceptableError(f"{word!r} matches nothing")
     if pattern.endswith("/"):
         pattern += "*"
     return DeltaRule(pattern, not word.startswith("!"), smallest, largest)
 
 
-def _bytes(text: str | None) -> int | None:
-    try:
-        return None if not text else int(_SIZE.validate_python(text))
-    except ValidationError:
-        raise ValueError(f"{text!r} is no size") from None
+def _bytes(text: str) -> int:
+    if (size := _SIZE.fullmatch(text)) is None or (size[3] and not size[2]):
+        raise _UnacceptableError(f"{text!r} is no size")
+    unit: int = (1024 if size[3] else 1000) ** " kmgtpe".index(size[2].lower() or " ")
+    whole, _, fraction = size[1].partition(".")
+    return int(whole + fraction) * unit // int("1" + "0" * len(fraction))
 
 
-def _describe(error: dict[str, Any]) -> str:
-    name = str(error["loc"][0]) if error["loc"] else "settings"
-    field = Settings.model_fields.get(name)
-    if field is None:
-        return f"settings: {name!r} is no setting. Known: {', '.join(sorted(Settings.model_fields))}."
-    variable = f"DG_{name.upper()}"
-    if name == "cache_encryption_key":
-        return (
-            f"{variable}: the value (not shown) is no key. Accepted: 32 random bytes in base64, URL-safe or "
-            "standard. Make one with: openssl rand -base64 32"
-        )
-    why = error.get("ctx", {}).get("error")  # of a validator of ours
-    return (
-        f"{variable}: {error['input']!r} is not accepted{f' ({why})' if why else ''}. "
-        f"{_ACCEPTED.get(name, error['msg'])}"
-    )
-
-
-_ACCEPTED = {
-    "max_ratio": "Accepted: a number from 0.0 to 1.0; the default is 0.5.",
-    "cache_backend": "Accepted: filesystem (the default) or memory.",
-    "cache_memory_size_mb": "Accepted: a whole number of MiB from 1; the default is 100.",
-    "cache_disk_size_mb": "Accepted: a whole number of MiB from 1; the default is 10240.",
-    "cache_dir": "Accepted: the path of a folder.",
-    "max_reference_size": "Accepted: bytes, or a size such as 512MiB, up to 2GiB; the default is 1GiB.",
-    "delta_patterns": (
-        "Accepted: patterns with spaces or commas between them, such as `default *.bin releases/app/*.img@1MiB..2GiB "
-        "!*.iso`; the last one that matches decides. The default is `default`, the original's list."
-    ),
-    "delta_min_size": "Accepted: bytes, or a size such as 64KiB; the default is 0.",
-    "delta_max_size": "Accepted: bytes, or a size such as 2GiB, not below DG_DELTA_MIN_SIZE; by default none.",
-    "memory_mb": "Accepted: a whole number of MiB from 1; the default is a quarter of the machine's memory.",
-    "log_level": "Accepted: DEBUG, INFO, WARNING, ERROR or CRITICAL.",
-    "xdelta3": "Accepted: the path or name of the xdelta3 program.",
-    "xdelta3_level": "Accepted: 1 (fastest) to 9 (smallest deltas); the default is a choice by size and content.",
-    "disable_ec2_detection": "Accepted: true, 1 or yes; false, 0 or no, which is the default.",
-}
+def _describe(setting: Field[Any], given: Any, why: str) -> str:
+    variable, accepted = f"DG_{setting.name.upper()}", f"Accepted: {setting.metadata['accepted']}"
+    if setting.name == "cache_encryption_key":
+        return f"{variable}: the value (not shown) is no key. {accepted}"
+    return f"{variable}: {given!r} is not accepted{f' ({why})' if why else ''}. {accepted}"
 
 
 def configure_logging(level: LogLevel) -> None:

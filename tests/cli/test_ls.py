@@ -79,5 +79,5 @@ def test_nothing_is_imported_that_a_listing_does_not_need(dg: Run, filled: str) 
     assert result.stdout.count(b"\n") == 3
     modules = {line.rpartition(b"|")[2].strip().decode() for line in result.stderr.splitlines()}
     assert {"deltaglider_async.session", "aiobotocore.session"} <= modules
-    heavy = {"aioboto3", "boto3", "s3transfer", "multiprocessing.managers", "rich", "pydantic_settings"}
+    heavy = {"aioboto3", "boto3", "s3transfer", "multiprocessing.managers", "rich", "pydantic"}
     assert not modules & (heavy | {"deltaglider_async.cli.progress"})

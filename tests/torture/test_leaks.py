@@ -21,7 +21,7 @@ import threading
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import aclosing, contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -853,7 +853,7 @@ async def test_a_failing_xdelta3_leaves_nothing_behind(
             if name == "talks without end" and operation is get_range:
                 continue  # there is no SHA-256 for a range
             known = len(world.allowed)
-            monkeypatch.setattr(engine, "settings", right.model_copy(update={"xdelta3": str(program)}))
+            monkeypatch.setattr(engine, "settings", replace(right, xdelta3=str(program)))
             failed = await fails(operation, world)
             monkeypatch.setattr(engine, "settings", right)
             left = await what_is_left(world, before, sockets) + await unfinished_uploads(world, s3)

@@ -9,7 +9,7 @@ import re
 import shutil
 import time
 from collections.abc import AsyncGenerator, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from importlib.metadata import version
@@ -120,7 +120,7 @@ def _versions() -> Check:
 
 
 def _settings(settings: Settings, given: Sequence[str]) -> Check:
-    known = {f"DG_{name.upper()}" for name in Settings.model_fields} | {"DG_DISABLE_EC2_DETECTION"}
+    known = {f"DG_{each.name.upper()}" for each in fields(Settings)}
     if unknown := [name for name in given if name not in known]:
         return Check("settings", "warn", f"{', '.join(unknown)}: no such variable", "Look at docs/configuration.md.")
     if not settings.max_ratio:

@@ -128,8 +128,10 @@ def run() -> None:
         from deltaglider_async.cli.completion import answer
 
         answer(app)
+    from deltaglider_async.cli.conversion import validate_only_what_needs_it
     from deltaglider_async.cli.run import Code
 
+    validate_only_what_needs_it()
     usage_error: Any = typer.BadParameter.__base__
     usage_error.exit_code = Code.USAGE
     app()

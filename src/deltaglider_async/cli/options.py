@@ -6,7 +6,7 @@ import gc
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -96,7 +96,7 @@ class Connection:
 
         settings = Settings()
         if one_object and settings.cache_encryption_key is None:
-            settings = settings.model_copy(update={"cache_backend": "memory", "cache_memory_size_mb": 1})
+            settings = replace(settings, cache_backend="memory", cache_memory_size_mb=1)
 
         async with create_client(
             endpoint_url=self.endpoint_url,
