@@ -7,6 +7,8 @@ import base64
 import logging
 import random
 import socket
+import ssl
+import threading
 import time
 import traceback
 from collections.abc import Iterator
@@ -406,3 +408,32 @@ async def test_an_opening_that_fails_leaves_nothing_open(tmp_path: Path) -> None
     (tmp_path / "file").write_text("no folder")
     with pytest.raises(ConfigurationError, match="DG_CACHE_DIR"):
         await create_client(settings=Settings(cache_dir=tmp_path / "file")).open()
+
+
+async def test_certificates_are_read_before_the_first_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the thread that makes the client; and where there is no TLS, not at all."""
+    read: list[bool] = []
+    usual = ssl.SSLContext.load_verify_locations
+
+    def note(self: ssl.SSLContext, cafile: Any = None, *others: Any) -> None:
+        read.append(threading.current_thread() is threading.main_thread())
+        usual(self, cafile, *others)
+
+    monkeypatch.setattr(ssl.SSLContext, "load_verify_locations", note)
+    given: dict[str, Any] = {"aws_access_key_id": "any", "aws_secret_access_key": "any"}
+    given["config"] = Config(connect_timeout=1, retries={"total_max_attempts": 1})
+    for scheme, expected in (("http", []), ("https", [False])):
+        async with create_client(f"{scheme}://127.0.0.1:1", **given) as client:
+            with pytest.raises(StorageIOError):
+                await client.list_buckets()
+        assert read == expected
+        read.clear()
+
+
+@pytest.mark.parametrize("verify", ["none.pem", False])
+async def test_what_is_wrong_with_certificates_is_said_by_the_first_request(verify: Any, tmp_path: Path) -> None:
+    given: dict[str, Any] = {"aws_access_key_id": "any", "aws_secret_access_key": "any", "verify": verify}
+    given["config"] = Config(connect_timeout=1, retries={"total_max_attempts": 1})
+    async with create_client("https://127.0.0.1:1", **given) as client:
+        with pytest.raises(StorageIOError, match="No such file" if verify else "connect"):
+            await client.list_buckets()

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
+import json
 import os
 from collections.abc import Generator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -50,6 +52,8 @@ _CONNECTIONS = 64
 _ATTEMPTS = 5
 #: A host that is there answers sooner; botocore's 60 would be spent on each attempt. Its 60 for reads are kept.
 _CONNECT_SECONDS = 10
+#: How botocore keeps its descriptions.
+_ENDINGS: dict[str, Any] = {".json": open, ".json.gz": gzip.open}
 #: For `is_aws`, where no endpoint is named.
 _AWS = "https://s3.amazonaws.com"
 
@@ -179,6 +183,7 @@ class OpenClient:
                 raise NoCredentialsError
             client.can_paginate("list_objects_v2")  # reads what is known of pages, and the next of waiters
             _ = client.waiter_names
+            _read_certificates(client)
             return client
 
         variables = map(os.environ.get, ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"))
@@ -194,6 +199,7 @@ class OpenClient:
         if session is None:
             session = get_session()
             loader = create_loader(session.get_config_variable("data_path"))
+            vars(loader)["file_loader"] = _Descriptions()
             # Whether there is a service: that of S3 is. Looking would be into 400 folders, four times.
             vars(loader)["list_available_services"] = _Any
             _leave_keys_out(loader.load_service_model("s3", "endpoint-rule-set-1"))
@@ -221,6 +227,42 @@ def _leave_keys_out(rules: dict[str, Any]) -> None:
     for name in ("Key", "Prefix"):
         if f"'{name}'" not in text and f"{{{name}}}" not in text:
             rules["parameters"].pop(name, None)
+
+
+def _read_certificates(client: Any) -> None:
+    """Read here whom connections trust, which aiobotocore would do in the caller's loop; without TLS nobody is.
+
+    Reading them takes 15 ms, a tenth of what a client takes to be made.
+    """
+    from botocore.httpsession import get_cert_path
+
+    http: Any = client._endpoint.http_session
+    if not hasattr(http, "_get_ssl_context") or http._proxy_config.settings:
+        return  # another aiobotocore; or a proxy has certificates of its own
+    context: Any = http._get_ssl_context()
+    certificates = get_cert_path(http._verify)
+    if certificates and not client.meta.endpoint_url.startswith("http:"):
+        try:
+            context.load_verify_locations(certificates)
+        except OSError:
+            return  # the first request says what is wrong with them
+    context.load_verify_locations = lambda *_: None
+    http._get_ssl_context = lambda: context
+
+
+class _Descriptions:
+    """botocore's descriptions of services, read into dicts. Its own reader takes `OrderedDict`, and twice the time."""
+
+    def exists(self, path: str) -> bool:
+        """Whether there is a file of this name, but for its ending."""
+        return any(os.path.isfile(path + ending) for ending in _ENDINGS)  # noqa: PTH113, as botocore has it
+
+    def load_file(self, path: str) -> Any:
+        """What it says; None where there is none."""
+        for ending, opened in _ENDINGS.items():
+            with suppress(FileNotFoundError), opened(path + ending, "rb") as file:
+                return json.loads(file.read())
+        return None
 
 
 class _Any(list[str]):

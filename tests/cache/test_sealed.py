@@ -7,8 +7,10 @@ import secrets
 from typing import TYPE_CHECKING
 
 import pytest
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from deltaglider_async.cache.sealed import BLOCK, HEADER, SEGMENT, key_label, seal, sealed_size, unseal
+from deltaglider_async.cache.sealed import BLOCK, HEADER, SEGMENT, _derived, key_label, seal, sealed_size, unseal
 from deltaglider_async.errors import CacheCorruptionError
 
 if TYPE_CHECKING:
@@ -106,3 +108,12 @@ def test_another_key_does_not_open() -> None:
 def test_the_label_of_a_key_tells_keys_apart_and_shows_nothing_of_them() -> None:
     assert key_label(KEY) == key_label(KEY) != key_label(bytes(32))
     assert key_label(KEY) not in KEY.hex()
+
+
+def test_keys_are_derived_as_rfc_5869_says() -> None:
+    """Folders that are shared outlive versions of this program: its label of a key, and an entry's key, stay."""
+    assert key_label(KEY) == HKDF(SHA256(), 8, salt=None, info=b"deltaglider-async cache key label").derive(KEY).hex()
+    header, *_ = sealed(b"any")
+    salt = header[-32:]
+    expected = HKDF(SHA256(), 32, salt=salt, info=b"deltaglider-async cache entry").derive(KEY)
+    assert _derived(KEY, b"deltaglider-async cache entry", salt) == expected

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from deltaglider_async.bulk.actions import Action, Refusal
-from deltaglider_async.types import Phase
+
+if TYPE_CHECKING:
+    from deltaglider_async.types import Phase
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,19 +14,17 @@ with each segment. An entry that was cut, extended, reordered, mixed with anothe
 
 from __future__ import annotations
 
+import hmac
 import secrets
 import struct
 from typing import TYPE_CHECKING
-
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from deltaglider_async.errors import CacheCorruptionError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 KEY_SIZE = 32
 SEGMENT = 1024 * 1024
@@ -45,7 +43,7 @@ def sealed_size(size: int) -> int:
 
 def key_label(master: bytes) -> str:
     """A short public name of a master key, 16 hex digits, that tells nothing about it."""
-    return HKDF(SHA256(), 8, salt=None, info=b"deltaglider-async cache key label").derive(master).hex()
+    return _derived(master, b"deltaglider-async cache key label")[:8].hex()
 
 
 def seal(read: Callable[[int, int], bytes], sha256: str, size: int, master: bytes) -> Iterator[bytes]:
@@ -63,6 +61,8 @@ def unseal(blocks: Iterable[bytes], sha256: str, size: int, master: bytes) -> It
     header = next(remaining, b"")
     if len(header) != HEADER or not header.startswith(_MAGIC):
         raise CacheCorruptionError("its header is not one of this version")
+    from cryptography.exceptions import InvalidTag
+
     cipher, bound = _opened(header, sha256, size, master)
     for index, nonce in _nonces(size):
         try:
@@ -73,12 +73,20 @@ def unseal(blocks: Iterable[bytes], sha256: str, size: int, master: bytes) -> It
         raise CacheCorruptionError("it is longer than the reference")
 
 
+def _derived(master: bytes, purpose: bytes, salt: bytes = bytes(32)) -> bytes:
+    """A key of 32 bytes: HKDF with SHA-256 (RFC 5869), of which this is the first block."""
+    return hmac.digest(hmac.digest(salt, master, "sha256"), purpose + b"\x01", "sha256")
+
+
 def _segments(size: int) -> int:
     return max(1, -(-size // SEGMENT))
 
 
 def _opened(header: bytes, sha256: str, size: int, master: bytes) -> tuple[AESGCM, bytes]:
-    key = HKDF(SHA256(), KEY_SIZE, salt=header[len(_MAGIC) :], info=b"deltaglider-async cache entry").derive(master)
+    # Imported by the first reference that is kept, and in the thread that seals it.
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+    key = _derived(master, b"deltaglider-async cache entry", salt=header[len(_MAGIC) :])
     return AESGCM(key), header + bytes.fromhex(sha256) + struct.pack(">Q", size)
 
 

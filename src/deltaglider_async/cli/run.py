@@ -58,6 +58,9 @@ def run(
     """
     import asyncio
 
+    from deltaglider_async.cli.later import read_modules_later
+
+    read_modules_later()
     from deltaglider_async.store.limits import Limits, limited
 
     debug = isinstance(context.obj, Debug) and context.obj.on

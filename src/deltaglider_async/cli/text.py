@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
-from deltaglider_async.bulk.actions import Action, Copy, Delete, DeleteFile, Download, Refusal, Upload, Verify
-from deltaglider_async.bulk.events import Summary
+from deltaglider_async.bulk import actions
+
+if TYPE_CHECKING:
+    from deltaglider_async.bulk.actions import Action, Copy, Refusal
+    from deltaglider_async.bulk.events import Summary
 
 DECIMAL = ("B", "kB", "MB", "GB", "TB", "PB", "EB")
 _BINARY = ("KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
@@ -84,13 +87,13 @@ def local(path: Path) -> str:
 def verb(action: Action) -> str:
     """What is done: `upload`, `download`, `copy`, `compact`, `move`, `delete`, `verify`."""
     match action:
-        case Refusal():
+        case actions.Refusal():
             return action.what
-        case DeleteFile():
+        case actions.DeleteFile():
             return "delete"
-        case Upload() | Download() | Copy() if action.options.move:
+        case actions.Upload() | actions.Download() | actions.Copy() if action.options.move:
             return "move"
-        case Copy() if _stays(action):
+        case actions.Copy() if _stays(action):
             return "compact"
         case _:
             return type(action).__name__.lower()
@@ -99,17 +102,17 @@ def verb(action: Action) -> str:
 def describe(action: Action) -> str:
     """From where to where: `./a to s3://bucket/a`. As the names are: see `shown`."""
     match action:
-        case Upload():
+        case actions.Upload():
             return f"{local(action.path)} to s3://{action.bucket}/{action.key}"
-        case Download():
+        case actions.Download():
             return f"s3://{action.bucket}/{action.key} to {local(action.path)}"
-        case Copy() if not _stays(action):
+        case actions.Copy() if not _stays(action):
             return f"s3://{action.bucket}/{action.key} to s3://{action.to_bucket}/{action.to_key}"
-        case Delete() | Verify() | Copy():
+        case actions.Delete() | actions.Verify() | actions.Copy():
             return f"s3://{action.bucket}/{action.key}"
-        case DeleteFile():
+        case actions.DeleteFile():
             return local(action.path)
-        case Refusal():
+        case actions.Refusal():
             return action.source
 
 
@@ -131,17 +134,17 @@ def shown(line: str, stream: TextIO) -> str:
 def name(action: Action) -> str:
     """The one end of an action that tells it from the others: the local file, or the source."""
     match action:
-        case Upload() | Download() | DeleteFile():
+        case actions.Upload() | actions.Download() | actions.DeleteFile():
             return printable(local(action.path))
-        case Copy() | Delete() | Verify():
+        case actions.Copy() | actions.Delete() | actions.Verify():
             return printable(f"s3://{action.bucket}/{action.key}")
-        case Refusal():
+        case actions.Refusal():
             return printable(action.source)
 
 
 def outcome(action: Action, summary: Summary) -> str:
     """` (13.3 MB -> 1.9 MB, 85% saved)`, ` (13.3 MB)`, or nothing for a delete."""
-    if isinstance(action, Delete | DeleteFile):
+    if isinstance(action, actions.Delete | actions.DeleteFile):
         return ""
     whole = size(summary.original_size)
     if summary.stored_size is None or summary.saved * 100 < summary.original_size or not summary.original_size:

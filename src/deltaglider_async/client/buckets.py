@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import aclosing
-from typing import Any, Unpack, cast
+from typing import TYPE_CHECKING, Any, Unpack, cast
 
 from deltaglider_async.client.base import ClientBase
 from deltaglider_async.engine import raze
@@ -12,26 +12,28 @@ from deltaglider_async.engine.core import Response, access_only
 from deltaglider_async.errors import StorageIOError
 from deltaglider_async.format import keys
 from deltaglider_async.store.errors import code_of, translated
-from deltaglider_async.types import (
-    BucketStats,
-    CreateBucketResponse,
-    DeleteBucketResponse,
-    GetBucketAclResponse,
-    HeadBucketResponse,
-    KnownStats,
-    ListBucketsResponse,
-    PutBucketAclResponse,
-    StatsMode,
-)
-from deltaglider_async.types.arguments import (
-    CreateBucketArguments,
-    DeleteBucketArguments,
-    DeleteObjectsArguments,
-    GetBucketAclArguments,
-    HeadBucketArguments,
-    ListBucketsArguments,
-    PutBucketAclArguments,
-)
+
+if TYPE_CHECKING:
+    from deltaglider_async.types import (
+        BucketStats,
+        CreateBucketResponse,
+        DeleteBucketResponse,
+        GetBucketAclResponse,
+        HeadBucketResponse,
+        KnownStats,
+        ListBucketsResponse,
+        PutBucketAclResponse,
+        StatsMode,
+    )
+    from deltaglider_async.types.arguments import (
+        CreateBucketArguments,
+        DeleteBucketArguments,
+        DeleteObjectsArguments,
+        GetBucketAclArguments,
+        HeadBucketArguments,
+        ListBucketsArguments,
+        PutBucketAclArguments,
+    )
 
 
 class Buckets(ClientBase):

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Unpack, cast
+from typing import TYPE_CHECKING, Any, Unpack, cast
 
 from deltaglider_async.client.base import ClientBase
 from deltaglider_async.engine import delete, delete_below, delete_many
 from deltaglider_async.errors import InvalidRequestError
 from deltaglider_async.store.deletes import MOST_KEYS
 from deltaglider_async.store.errors import service_error
-from deltaglider_async.types import DeleteObjectResponse, DeleteObjectsRecursiveResponse, DeleteObjectsResponse
-from deltaglider_async.types.arguments import DeleteObjectArguments, DeleteObjectsArguments
+
+if TYPE_CHECKING:
+    from deltaglider_async.types import DeleteObjectResponse, DeleteObjectsRecursiveResponse, DeleteObjectsResponse
+    from deltaglider_async.types.arguments import DeleteObjectArguments, DeleteObjectsArguments
 
 
 class Deletes(ClientBase):

@@ -6,6 +6,7 @@ import heapq
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from deltaglider_async import types
 from deltaglider_async.client.objects import Objects
 from deltaglider_async.engine import estimate
 from deltaglider_async.engine.listing import Listing, read_page
@@ -16,10 +17,11 @@ from deltaglider_async.streams import Chunks
 from deltaglider_async.streams.sketch import PLACE, PLACES
 from deltaglider_async.streams.source import make_source
 from deltaglider_async.streams.threads import in_thread
-from deltaglider_async.types import CompressionEstimate, ObjectInfo, SimilarFile
 
 if TYPE_CHECKING:
     from os import PathLike
+
+    from deltaglider_async.types import CompressionEstimate, ObjectInfo, SimilarFile
 
 #: Bytes of each place that is looked at, where not the whole file is.
 _BLOCK = 64 * 1024
@@ -44,7 +46,7 @@ class Estimates(Objects):
         head = await self.head_object(Bucket=bucket, Key=key, **arguments)
         info = head["DeltaGliderInfo"]
         original, stored = info["OriginalSize"], info["StoredSize"]
-        return ObjectInfo(
+        return types.ObjectInfo(
             key=keys.logical_key(key) if info["IsDelta"] else key,
             size=original,
             last_modified=head["LastModified"],

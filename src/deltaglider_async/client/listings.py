@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Unpack, cast
+from typing import TYPE_CHECKING, Any, Unpack, cast
 
 from deltaglider_async.client.base import ClientBase
+from deltaglider_async.engine import versions as histories
 from deltaglider_async.engine.core import Response, access_only
 from deltaglider_async.engine.listing import (
     Entry,
@@ -20,18 +21,19 @@ from deltaglider_async.engine.listing import (
     url_encoded,
 )
 from deltaglider_async.engine.read_ahead import LARGEST_PAGE
-from deltaglider_async.engine.versions import is_marker, read_versions
 from deltaglider_async.store.errors import invalid_argument
-from deltaglider_async.types import (
-    ListObjectsResponse,
-    ListObjectsV2Response,
-    ListObjectVersionsResponse,
-)
-from deltaglider_async.types.arguments import (
-    ListObjectsArguments,
-    ListObjectsV2Arguments,
-    ListObjectVersionsArguments,
-)
+
+if TYPE_CHECKING:
+    from deltaglider_async.types import (
+        ListObjectsResponse,
+        ListObjectsV2Response,
+        ListObjectVersionsResponse,
+    )
+    from deltaglider_async.types.arguments import (
+        ListObjectsArguments,
+        ListObjectsV2Arguments,
+        ListObjectVersionsArguments,
+    )
 
 
 class Listings(ClientBase):
@@ -165,7 +167,7 @@ class Listings(ClientBase):
         if VersionIdMarker and not KeyMarker:
             raise invalid_argument("ListObjectVersions", "VersionIdMarker needs a KeyMarker.")
         listing = Listing(Bucket, Prefix or "", Delimiter or "", KeyMarker or "", _passed(arguments))
-        page = await read_versions(self._engine, listing, VersionIdMarker or "", most)
+        page = await histories.read_versions(self._engine, listing, VersionIdMarker or "", most)
         response = _answer(page, asked, most, versions=True)
         response |= {"KeyMarker": KeyMarker or "", "VersionIdMarker": VersionIdMarker or ""}
         if page.truncated:
@@ -203,8 +205,8 @@ def _answer(page: Page, asked: Response, most: int, *, versions: bool = False) -
     }
     found = [entry for entry in page.entries if entry.item is not None]
     if versions:
-        response["Versions"] = [_version(entry) for entry in found if not is_marker(entry.item or {})]
-        response["DeleteMarkers"] = [_version(entry) for entry in found if is_marker(entry.item or {})]
+        response["Versions"] = [_version(entry) for entry in found if not histories.is_marker(entry.item or {})]
+        response["DeleteMarkers"] = [_version(entry) for entry in found if histories.is_marker(entry.item or {})]
     else:
         response["Contents"] = [shown(entry) for entry in found]
     response["CommonPrefixes"] = [{"Prefix": entry.key} for entry in page.entries if entry.item is None]

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from inspect import isawaitable
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from deltaglider_async.client.base import ignore
 from deltaglider_async.engine.parallel import concurrently
-from deltaglider_async.types import Phase, Progress
+
+if TYPE_CHECKING:
+    from deltaglider_async.types import Phase, Progress
 
 T = TypeVar("T")
 

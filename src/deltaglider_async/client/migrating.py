@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from deltaglider_async.client.base import ClientBase, ignore
 from deltaglider_async.client.objects import told
-from deltaglider_async.engine.compact import compact
-from deltaglider_async.engine.copy_source import CopyRequest, parse_source
-from deltaglider_async.engine.migrate import migrate
+from deltaglider_async.engine import compact, copy_source, migrate
 from deltaglider_async.errors import InvalidRequestError
-from deltaglider_async.types import CopyObjectResponse, Progress, PutInfo
+
+if TYPE_CHECKING:
+    from deltaglider_async.types import CopyObjectResponse, Progress, PutInfo
 
 
 class Migrating(ClientBase):
@@ -43,17 +43,17 @@ class Migrating(ClientBase):
             await client.migrate_object(Bucket="releases", Key="app/app-1.2.zip", CopySource=source, verify=True)
         """
         access = self._access(arguments)
-        request = CopyRequest(
+        request = copy_source.CopyRequest(
             bucket=Bucket,
             key=Key,
-            source=parse_source(CopySource),
+            source=copy_source.parse_source(CopySource),
             metadata={},
             arguments=access,
             max_ratio=self._engine.max_ratio,
             progress=progress,
         )
         source = None if SourceClient is None or SourceClient is self else SourceClient._engine
-        result = await migrate(self._engine, request, source, read_back=verify)
+        result = await migrate.migrate(self._engine, request, source, read_back=verify)
         return cast("CopyObjectResponse", {**result.response, "DeltaGliderInfo": told(result)})
 
     async def compact_object(
@@ -77,5 +77,5 @@ class Migrating(ClientBase):
             raise InvalidRequestError(
                 f"cannot compact s3://{Bucket}/{Key} while others write it. Say exclusive=True if nobody does."
             )
-        result = await compact(self._engine, Bucket, Key, self._access(arguments), progress)
+        result = await compact.compact(self._engine, Bucket, Key, self._access(arguments), progress)
         return cast("PutInfo", told(result))

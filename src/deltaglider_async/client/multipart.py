@@ -3,38 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Unpack, cast
+from typing import TYPE_CHECKING, Any, Unpack, cast
 
 from deltaglider_async.client.base import ClientBase, ignore
 from deltaglider_async.client.objects import told
-from deltaglider_async.engine import complete, list_uploads, multipart
-from deltaglider_async.engine.copy_source import CopyRequest, parse_source
-from deltaglider_async.engine.list_uploads import Asked
-from deltaglider_async.engine.multipart import Upload
+from deltaglider_async.engine import complete, copy_source, list_uploads, multipart, request
 from deltaglider_async.engine.read_ahead import LARGEST_PAGE
-from deltaglider_async.engine.request import PutRequest
 from deltaglider_async.errors import InvalidRequestError
 from deltaglider_async.store.errors import invalid_argument
 from deltaglider_async.streams.source import make_source
-from deltaglider_async.types import (
-    AbortMultipartUploadResponse,
-    CompleteMultipartUploadResponse,
-    CreateMultipartUploadResponse,
-    ListMultipartUploadsResponse,
-    ListPartsResponse,
-    Progress,
-    UploadPartCopyResponse,
-    UploadPartResponse,
-)
-from deltaglider_async.types.arguments import (
-    AbortMultipartUploadArguments,
-    CompleteMultipartUploadArguments,
-    CreateMultipartUploadArguments,
-    ListMultipartUploadsArguments,
-    ListPartsArguments,
-    UploadPartArguments,
-    UploadPartCopyArguments,
-)
+
+if TYPE_CHECKING:
+    from deltaglider_async.types import (
+        AbortMultipartUploadResponse,
+        CompleteMultipartUploadResponse,
+        CreateMultipartUploadResponse,
+        ListMultipartUploadsResponse,
+        ListPartsResponse,
+        Progress,
+        UploadPartCopyResponse,
+        UploadPartResponse,
+    )
+    from deltaglider_async.types.arguments import (
+        AbortMultipartUploadArguments,
+        CompleteMultipartUploadArguments,
+        CreateMultipartUploadArguments,
+        ListMultipartUploadsArguments,
+        ListPartsArguments,
+        UploadPartArguments,
+        UploadPartCopyArguments,
+    )
 
 
 class Multipart(ClientBase):
@@ -69,7 +67,7 @@ class Multipart(ClientBase):
         """
         given = {"Bucket": Bucket, "Key": Key, "Metadata": Metadata}
         self._check_arguments("CreateMultipartUpload", {**given, **arguments})
-        request = PutRequest(
+        begun = request.PutRequest(
             bucket=Bucket,
             key=Key,
             source=multipart.unread(),
@@ -78,7 +76,7 @@ class Multipart(ClientBase):
             max_ratio=self._engine.max_ratio,
             use_delta=use_delta,
         )
-        return cast("CreateMultipartUploadResponse", await multipart.create(self._engine, request))
+        return cast("CreateMultipartUploadResponse", await multipart.create(self._engine, begun))
 
     async def upload_part(
         self,
@@ -103,7 +101,7 @@ class Multipart(ClientBase):
         asked = {**arguments, "PartNumber": PartNumber}
         return cast(
             "UploadPartResponse",
-            await multipart.put_part(self._engine, Upload.of(Bucket, Key, UploadId), source, asked),
+            await multipart.put_part(self._engine, multipart.Upload.of(Bucket, Key, UploadId), source, asked),
         )
 
     async def upload_part_copy(
@@ -125,17 +123,18 @@ class Multipart(ClientBase):
         """
         given = {"Bucket": Bucket, "Key": Key, "PartNumber": PartNumber, "UploadId": UploadId}
         self._check_arguments("UploadPartCopy", {**given, **arguments})
-        request = CopyRequest(
+        copied = copy_source.CopyRequest(
             bucket=Bucket,
             key=Key,
-            source=parse_source(CopySource),
+            source=copy_source.parse_source(CopySource),
             metadata={},
             arguments={**arguments, "PartNumber": PartNumber},
             max_ratio=self._engine.max_ratio,
             progress=progress,
         )
         return cast(
-            "UploadPartCopyResponse", await multipart.copy_part(self._engine, Upload.of(Bucket, Key, UploadId), request)
+            "UploadPartCopyResponse",
+            await multipart.copy_part(self._engine, multipart.Upload.of(Bucket, Key, UploadId), copied),
         )
 
     async def list_parts(
@@ -144,7 +143,8 @@ class Multipart(ClientBase):
         """boto3's `list_parts`."""
         self._check_arguments("ListParts", {"Bucket": Bucket, "Key": Key, "UploadId": UploadId} | arguments)
         return cast(
-            "ListPartsResponse", await multipart.parts(self._engine, Upload.of(Bucket, Key, UploadId), arguments)
+            "ListPartsResponse",
+            await multipart.parts(self._engine, multipart.Upload.of(Bucket, Key, UploadId), arguments),
         )
 
     async def complete_multipart_upload(
@@ -172,7 +172,7 @@ class Multipart(ClientBase):
             "CompleteMultipartUpload", {"Bucket": Bucket, "Key": Key, "UploadId": UploadId} | arguments
         )
         ratio = self._engine.max_ratio if max_ratio is None else max_ratio
-        completion = complete.Completion(Upload.of(Bucket, Key, UploadId), arguments, ratio, progress)
+        completion = complete.Completion(multipart.Upload.of(Bucket, Key, UploadId), arguments, ratio, progress)
         result = await complete.complete(self._engine, completion)
         return cast("CompleteMultipartUploadResponse", {**result.response, "DeltaGliderInfo": told(result)})
 
@@ -183,7 +183,7 @@ class Multipart(ClientBase):
         self._check_arguments("AbortMultipartUpload", {"Bucket": Bucket, "Key": Key, "UploadId": UploadId} | arguments)
         return cast(
             "AbortMultipartUploadResponse",
-            await multipart.abort(self._engine, Upload.of(Bucket, Key, UploadId), arguments),
+            await multipart.abort(self._engine, multipart.Upload.of(Bucket, Key, UploadId), arguments),
         )
 
     async def list_multipart_uploads(
@@ -215,5 +215,7 @@ class Multipart(ClientBase):
             raise invalid_argument(operation, f"MaxUploads is {most}. Accepted: 0 and more.")
         if EncodingType not in (None, "url"):
             raise invalid_argument(operation, f"EncodingType is {EncodingType!r}. Accepted: url.")
-        asked = Asked(Bucket, Prefix or "", Delimiter or "", KeyMarker or "", UploadIdMarker or "", most, EncodingType)
+        asked = list_uploads.Asked(
+            Bucket, Prefix or "", Delimiter or "", KeyMarker or "", UploadIdMarker or "", most, EncodingType
+        )
         return cast("ListMultipartUploadsResponse", await list_uploads.page(self._engine, asked, arguments))

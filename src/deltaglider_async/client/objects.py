@@ -3,31 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Unpack, cast
+from typing import TYPE_CHECKING, Any, Unpack, cast
 
 from deltaglider_async.client.base import ClientBase, ignore
-from deltaglider_async.engine import attributes, copy, get, put
-from deltaglider_async.engine.copy_source import CopyRequest, parse_source
+from deltaglider_async.engine import attributes, copy, copy_source, get, put, request
 from deltaglider_async.engine.core import Response
 from deltaglider_async.engine.record import recorded
-from deltaglider_async.engine.request import PutRequest, PutResult
 from deltaglider_async.errors import InvalidRequestError
 from deltaglider_async.streams.source import make_source
-from deltaglider_async.types import (
-    CopyObjectResponse,
-    GetObjectAttributesResponse,
-    GetObjectResponse,
-    HeadObjectResponse,
-    Progress,
-    PutObjectResponse,
-)
-from deltaglider_async.types.arguments import (
-    CopyObjectArguments,
-    GetObjectArguments,
-    GetObjectAttributesArguments,
-    HeadObjectArguments,
-    PutObjectArguments,
-)
+
+if TYPE_CHECKING:
+    from deltaglider_async.engine.request import PutResult
+    from deltaglider_async.types import (
+        CopyObjectResponse,
+        GetObjectAttributesResponse,
+        GetObjectResponse,
+        HeadObjectResponse,
+        Progress,
+        PutObjectResponse,
+    )
+    from deltaglider_async.types.arguments import (
+        CopyObjectArguments,
+        GetObjectArguments,
+        GetObjectAttributesArguments,
+        HeadObjectArguments,
+        PutObjectArguments,
+    )
 
 
 class Objects(ClientBase):
@@ -100,16 +101,16 @@ class Objects(ClientBase):
         conditions = ("IfMatch", "IfNoneMatch")  # not every botocore knows them of CopyObject
         known = {name: value for name, value in arguments.items() if name not in conditions}
         self._check_arguments("CopyObject", {"Bucket": Bucket, "Key": Key, "Metadata": Metadata, **known})
-        request = CopyRequest(
+        asked = copy_source.CopyRequest(
             bucket=Bucket,
             key=Key,
-            source=parse_source(CopySource),
+            source=copy_source.parse_source(CopySource),
             metadata=Metadata or {},
             arguments=arguments,
             max_ratio=self._engine.max_ratio,
             progress=progress,
         )
-        result = await copy.copy(self._engine, request)
+        result = await copy.copy(self._engine, asked)
         return cast("CopyObjectResponse", {**result.response, "DeltaGliderInfo": told(result)})
 
     async def _put(
@@ -127,7 +128,7 @@ class Objects(ClientBase):
         if max_ratio is not None and not 0 <= max_ratio <= 1:
             raise InvalidRequestError(f"max_ratio is {max_ratio!r}. Accepted: 0.0 to 1.0.")
         self._check_arguments("PutObject", {"Bucket": bucket, "Key": key, "Metadata": metadata, **arguments})
-        request = PutRequest(
+        asked = request.PutRequest(
             bucket=bucket,
             key=key,
             source=await make_source(body, content_length),
@@ -138,7 +139,7 @@ class Objects(ClientBase):
             progress=progress,
         )
         with recorded("put_object", bucket, key) as record:
-            result = await put.put(self._engine, request)
+            result = await put.put(self._engine, asked)
             record.sized(told(result))
         return result
 

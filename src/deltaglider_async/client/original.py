@@ -11,6 +11,7 @@ from urllib.parse import urlencode
 
 import anyio
 
+from deltaglider_async import types
 from deltaglider_async.client.base import ignore
 from deltaglider_async.client.meter import metered, tell
 from deltaglider_async.client.objects import Objects
@@ -27,10 +28,11 @@ from deltaglider_async.settings import MIB
 from deltaglider_async.streams.digest import Digest
 from deltaglider_async.streams.part_file import write_file
 from deltaglider_async.streams.threads import in_thread
-from deltaglider_async.types import Progress, UploadSummary, VerifyResult
 
 if TYPE_CHECKING:
     from os import PathLike
+
+    from deltaglider_async.types import Progress, UploadSummary, VerifyResult
 
 T = TypeVar("T")
 
@@ -67,7 +69,7 @@ class Original(Objects):
             arguments["Tagging"] = urlencode(tags)
         metadata = arguments.pop("Metadata", None)
         result = await self._put(bucket, key, path, metadata, None, arguments, max_ratio, use_delta, progress)
-        return UploadSummary(
+        return types.UploadSummary(
             operation=result.operation,
             bucket=bucket,
             key=key,
@@ -123,13 +125,13 @@ class Original(Objects):
         except CodecUnavailableError:
             raise  # says nothing about the object
         except (IntegrityMismatchError, DiffDecodeError) as error:
-            return VerifyResult(False, expected, await digest.hexdigest(), str(error), digest.size)
+            return types.VerifyResult(False, expected, await digest.hexdigest(), str(error), digest.size)
         actual = await digest.hexdigest()
         if not expected:
             message = "no SHA-256 was recorded at the put; all bytes could be read"
         else:
             message = "the content has the SHA-256 recorded at the put"
-        return VerifyResult(True, expected, actual, message, digest.size)
+        return types.VerifyResult(True, expected, actual, message, digest.size)
 
     async def upload_batch(
         self,

@@ -5,20 +5,21 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from deltaglider_async.client.base import ClientBase
 from deltaglider_async.client.operations import REFUSED_ON_DELTAS, STORED_OBJECT, kind_of
-from deltaglider_async.engine import rehydrate
-from deltaglider_async.engine.copy_source import parse_source
+from deltaglider_async.engine import copy_source, multipart, rehydrate
+from deltaglider_async.engine import stored as objects
 from deltaglider_async.engine.core import Response, access_only, where
-from deltaglider_async.engine.multipart import Upload
-from deltaglider_async.engine.stored import Stored, stored_object
 from deltaglider_async.errors import InvalidRequestError
 from deltaglider_async.format import keys
 from deltaglider_async.store.errors import translated
-from deltaglider_async.types import PresignedPost, PurgedFiles
+
+if TYPE_CHECKING:
+    from deltaglider_async.engine.stored import Stored
+    from deltaglider_async.types import PresignedPost, PurgedFiles
 
 #: Operations whose answer would be of stored objects, and that name none of their own.
 _OF_STORED_NAMES = frozenset(
@@ -176,14 +177,14 @@ class Presigning(ClientBase):
             return {}
         name = where(bucket, key)
         if "CopySource" in params:
-            source, access = parse_source(params["CopySource"]), access_only(params)
-            if (await stored_object(self._engine, source["Bucket"], source["Key"], access | source)).is_delta:
+            source, access = copy_source.parse_source(params["CopySource"]), access_only(params)
+            if (await objects.stored_object(self._engine, source["Bucket"], source["Key"], access | source)).is_delta:
                 raise InvalidRequestError(f"cannot sign {method} for {name}: its source is stored as a delta.")
         if operation in ("PutObject", "CopyObject", "CreateMultipartUpload", "RenameObject"):
             keys.check_writable(bucket, key)
             return {}
         if "UploadId" in params:
-            upload = Upload.of(bucket, key, str(params["UploadId"]))
+            upload = multipart.Upload.of(bucket, key, str(params["UploadId"]))
             if upload.put_id and operation in ("CompleteMultipartUpload", "ListParts"):
                 raise InvalidRequestError(f"cannot sign {method} for {name}: its parts are elsewhere. Call it here.")
             return upload.target
@@ -193,7 +194,7 @@ class Presigning(ClientBase):
             raise InvalidRequestError(
                 f"cannot sign {method} for {name}: deltas that are made against it by then would be lost. Call it here."
             )
-        stored = await stored_object(self._engine, bucket, key, params)
+        stored = await objects.stored_object(self._engine, bucket, key, params)
         if operation in _READS and stored.is_delta:
             raise InvalidRequestError(
                 f"cannot sign {method} for {name}: it is stored as a delta, which is what the URL would give out. Use "
@@ -207,7 +208,7 @@ class Presigning(ClientBase):
         """Where both forms are there, a delete of the plain one alone would make an older delta the object."""
         if stored.is_delta or stored.head is None or params.get("VersionId") is not None:
             return
-        if (await stored_object(self._engine, bucket, keys.delta_key(key), params)).is_delta:
+        if (await objects.stored_object(self._engine, bucket, keys.delta_key(key), params)).is_delta:
             raise InvalidRequestError(
                 f"cannot sign delete_object for {where(bucket, key)}: beside it is a delta that it replaced, and that "
                 "would be the object then. Delete it here, or run `dg gc` first."

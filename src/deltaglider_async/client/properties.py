@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Unpack
 from botocore import xform_name
 
 from deltaglider_async.client.base import ClientBase
+from deltaglider_async.engine import stored as objects
 from deltaglider_async.engine.core import Response, access_only, where
-from deltaglider_async.engine.stored import Stored, archived_parts, on_stored_object, reference_below, stored_object
 from deltaglider_async.errors import InvalidRequestError, StorageIOError
 from deltaglider_async.format import keys
 from deltaglider_async.store.errors import code_of, translated
@@ -17,6 +17,7 @@ from deltaglider_async.store.s3 import instant
 
 if TYPE_CHECKING:
     from deltaglider_async import types
+    from deltaglider_async.engine.stored import Stored
     from deltaglider_async.types import arguments as given
 
 #: What services answer where an object could be retained, and is not.
@@ -136,7 +137,7 @@ class Properties(ClientBase):
                 return await self._send("RestoreObject", Bucket, stored.key, arguments)
             if (arguments.get("RestoreRequest") or {}).get("Type") == "SELECT":
                 raise _refused("restore_object with Type=SELECT", Bucket, Key)
-            parts = await archived_parts(self._engine, Bucket, stored, arguments)
+            parts = await objects.archived_parts(self._engine, Bucket, stored, arguments)
             answers, refusal = [], None
             for key, version in parts or [(stored.key, arguments.get("VersionId"))]:
                 try:
@@ -149,7 +150,7 @@ class Properties(ClientBase):
                 raise refusal
             return answers[0]
 
-        answer: Any = await on_stored_object(self._engine, Bucket, Key, arguments, restore)
+        answer: Any = await objects.on_stored_object(self._engine, Bucket, Key, arguments, restore)
         restored: types.RestoreObjectResponse = answer
         return restored
 
@@ -175,7 +176,7 @@ class Properties(ClientBase):
         self._check_arguments("RenameObject", {"Bucket": Bucket, "Key": Key, "RenameSource": RenameSource, **arguments})
         keys.check_writable(Bucket, Key)
         for key in (RenameSource.removeprefix("/").removeprefix(f"{Bucket}/"), Key):
-            if (await stored_object(self._engine, Bucket, key, arguments)).is_delta:
+            if (await objects.stored_object(self._engine, Bucket, key, arguments)).is_delta:
                 raise _refused("rename_object", Bucket, key)
         return await self._send("RenameObject", Bucket, Key, {**arguments, "RenameSource": RenameSource})
 
@@ -189,7 +190,7 @@ class Properties(ClientBase):
                 raise _refused(xform_name(operation), bucket, key)
             return await self._send(operation, bucket, stored.key, arguments)
 
-        return await on_stored_object(self._engine, bucket, key, arguments, call)
+        return await objects.on_stored_object(self._engine, bucket, key, arguments, call)
 
     async def _retention(self, bucket: str, key: str, pinned: Response) -> Response:
         """How long a stored object is retained; empty for one that is not."""
@@ -215,11 +216,11 @@ class Properties(ClientBase):
 
         async def call(stored: Stored) -> Response:
             if stored.is_delta:
-                reference, version = await reference_below(self._engine, bucket, stored, arguments)
+                reference, version = await objects.reference_below(self._engine, bucket, stored, arguments)
                 await lock(reference, {**access_only(arguments), "VersionId": version})
             return await self._send(operation, bucket, stored.key, arguments)
 
-        return await on_stored_object(self._engine, bucket, key, arguments, call)
+        return await objects.on_stored_object(self._engine, bucket, key, arguments, call)
 
     async def _send(self, operation: str, bucket: str, key: str, arguments: Mapping[str, Any]) -> Response:
         asked = {name: value for name, value in arguments.items() if value is not None}

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from deltaglider_async.client.base import ClientBase
 from deltaglider_async.engine import stats
 from deltaglider_async.errors import InvalidRequestError
-from deltaglider_async.types import BucketStats, DeltaspaceStats, StatsMode
+
+if TYPE_CHECKING:
+    from deltaglider_async.types import BucketStats, DeltaspaceStats, StatsMode
 
 
 class Statistics(ClientBase):

@@ -14,8 +14,7 @@ from urllib.parse import urlsplit
 from deltaglider_async.client.base import ClientBase
 from deltaglider_async.client.meter import metered
 from deltaglider_async.client.objects import Objects
-from deltaglider_async.engine import copy
-from deltaglider_async.engine.copy_source import CopyRequest, parse_source
+from deltaglider_async.engine import copy, copy_source
 from deltaglider_async.engine.core import Engine, Response
 from deltaglider_async.errors import InvalidRequestError
 from deltaglider_async.store.conditions import is_aws
@@ -27,12 +26,13 @@ from deltaglider_async.streams.body import ObjectBody
 from deltaglider_async.streams.part_file import write_file
 from deltaglider_async.streams.reported import reported
 from deltaglider_async.streams.threads import in_thread
-from deltaglider_async.types import Progress
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from s3transfer.manager import TransferConfig
+
+    from deltaglider_async.types import Progress
 
 #: Told how many bytes were transferred since its last call; plain or async.
 Callback = Callable[[int], Any]
@@ -157,10 +157,10 @@ class Transfers(Objects):
         from s3transfer.manager import TransferManager  # aioboto3 has imported it: a client could not be made without
 
         arguments = _allowed(ExtraArgs, TransferManager.ALLOWED_COPY_ARGS)
-        request = CopyRequest(
+        request = copy_source.CopyRequest(
             bucket=Bucket,
             key=Key,
-            source=parse_source(CopySource),
+            source=copy_source.parse_source(CopySource),
             metadata=arguments.pop("Metadata", None) or {},
             arguments=arguments,
             max_ratio=self._engine.max_ratio,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from deltaglider_async.client.base import ClientBase
 from deltaglider_async.engine import fsck, gc
@@ -13,7 +13,9 @@ from deltaglider_async.errors import InvalidRequestError
 from deltaglider_async.format import keys
 from deltaglider_async.format.metadata import recorded_sha256
 from deltaglider_async.store.conditions import USED
-from deltaglider_async.types import Finding
+
+if TYPE_CHECKING:
+    from deltaglider_async.types import Finding
 
 
 class Upkeep(ClientBase):
@@ -63,7 +65,7 @@ class Upkeep(ClientBase):
         bucket: str,
         *,
         prefix: str = "",
-        older_than: timedelta = gc.DAY,
+        older_than: timedelta = timedelta(days=1),
         exclusive: bool = False,
         dry_run: bool = False,
         progress: Callable[[int], None] = lambda objects: None,

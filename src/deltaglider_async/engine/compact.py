@@ -21,6 +21,7 @@ from __future__ import annotations
 
 from contextlib import aclosing
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from deltaglider_async.engine import copy_source
 from deltaglider_async.engine.copy_source import CopyRequest, as_put
@@ -34,7 +35,9 @@ from deltaglider_async.format import keys
 from deltaglider_async.format import metadata as meta
 from deltaglider_async.streams.digest import Digest
 from deltaglider_async.streams.source import replayable, settle
-from deltaglider_async.types import Progress
+
+if TYPE_CHECKING:
+    from deltaglider_async.types import Progress
 
 #: What belongs to the stored object and stays as it is, beside what every copy keeps.
 _KEPT = ("StorageClass", "WebsiteRedirectLocation")

@@ -35,7 +35,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeGuard
+from typing import TYPE_CHECKING, Any, TypeGuard
 from urllib.parse import quote, urlsplit
 
 from deltaglider_async.engine.core import Engine, Response, access_only
@@ -60,7 +60,9 @@ from deltaglider_async.streams import Chunks
 from deltaglider_async.streams.body import verified
 from deltaglider_async.streams.digest import base64_sha256
 from deltaglider_async.streams.source import Source
-from deltaglider_async.types import Progress
+
+if TYPE_CHECKING:
+    from deltaglider_async.types import Progress
 
 _OPERATION = "CompleteMultipartUpload"
 

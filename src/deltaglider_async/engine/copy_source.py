@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from deltaglider_async.engine.core import Engine, Response, where
 from deltaglider_async.engine.get import Found, decoded
@@ -20,7 +20,9 @@ from deltaglider_async.store.s3 import instant
 from deltaglider_async.streams import Chunks
 from deltaglider_async.streams.body import verified
 from deltaglider_async.streams.source import Source, settle
-from deltaglider_async.types import Progress
+
+if TYPE_CHECKING:
+    from deltaglider_async.types import Progress
 
 #: What S3 takes over from the source besides the user's metadata, unless `MetadataDirective` is REPLACE.
 HEADERS = ("ContentType", "CacheControl", "ContentDisposition", "ContentEncoding", "ContentLanguage", "Expires")

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from deltaglider_async.codec import xdelta
 from deltaglider_async.engine.core import Engine, Response, where
@@ -32,7 +32,9 @@ from deltaglider_async.streams.chunks import window
 from deltaglider_async.streams.digest import base64_sha256
 from deltaglider_async.streams.reported import reported
 from deltaglider_async.streams.spool import Spool
-from deltaglider_async.types import Progress
+
+if TYPE_CHECKING:
+    from deltaglider_async.types import Progress
 
 
 @dataclass(frozen=True, slots=True)

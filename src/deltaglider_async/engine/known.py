@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter, OrderedDict
+from typing import TYPE_CHECKING
 
 from deltaglider_async.format.sizes import name_of
-from deltaglider_async.types import BucketStats, StatsMode
+
+if TYPE_CHECKING:
+    from deltaglider_async.types import BucketStats, StatsMode
 
 #: Deltas whose original's size is remembered; some 110 bytes each.
 MOST_SIZES = 500_000

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from deltaglider_async.cache import Lease
 from deltaglider_async.engine import trash
@@ -25,7 +25,9 @@ from deltaglider_async.errors import IntegrityMismatchError
 from deltaglider_async.format import keys
 from deltaglider_async.format.metadata import DeltaMetadata, recorded_sha256
 from deltaglider_async.store import upkeep
-from deltaglider_async.types import Progress
+
+if TYPE_CHECKING:
+    from deltaglider_async.types import Progress
 
 #: How often a reference is looked for that is gone each time it is fetched.
 _LOOKS = 4

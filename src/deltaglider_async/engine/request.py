@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from deltaglider_async.engine.announced import Announced
 from deltaglider_async.engine.core import (
@@ -24,7 +24,9 @@ from deltaglider_async.store.errors import service_error
 from deltaglider_async.store.s3 import LARGEST_SINGLE_PUT
 from deltaglider_async.streams.digest import base64_sha256
 from deltaglider_async.streams.source import Source
-from deltaglider_async.types import Operation, Progress
+
+if TYPE_CHECKING:
+    from deltaglider_async.types import Operation, Progress
 
 #: Sources up to here are read once and kept, instead of being read again where a second pass is needed.
 IN_MEMORY = 8 * 1024 * 1024

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from contextlib import aclosing
+from typing import TYPE_CHECKING
 
 from deltaglider_async.streams import Chunks
-from deltaglider_async.types import Phase, Progress
+
+if TYPE_CHECKING:
+    from deltaglider_async.types import Phase, Progress
 
 
 async def reported(chunks: Chunks, progress: Progress, phase: Phase) -> Chunks:
