@@ -470,3 +470,31 @@ async def test_a_copy_that_is_stored_as_asked_for_keeps_its_tags(s3_endpoint: st
     assert isinstance(happened[-1], Finished | Planned)
     tags = s3.get_object_tagging(Bucket=bucket, Key="b.zip")["TagSet"]
     assert sorted((tag["Key"], tag["Value"]) for tag in tags) == [("stage", "beta"), ("team", "a+b")]
+
+
+async def test_a_slow_consumer_holds_transfers_back_and_misses_no_end(client: DeltaGliderClient) -> None:
+    """Events that wait are bounded; of those that are left out, none is the last of an object."""
+    under_way = 0
+
+    async def perform(action: Action, progress: Progress) -> Summary:
+        nonlocal under_way
+        under_way += 1
+        for position in range(100):
+            progress("sending", position)
+            await asyncio.sleep(0)
+        return Summary(1)
+
+    async def plan() -> AsyncGenerator[Action, None]:
+        for number in range(500):
+            yield Delete("bucket", f"{number}")
+
+    finished: list[str] = []
+    async with aclosing(transfer(client, plan(), perform=perform)) as events:
+        async for event in events:
+            if len(finished) < 5:
+                await asyncio.sleep(0.02)
+                assert under_way < 200
+            if isinstance(event, Finished):
+                assert isinstance(event.action, Delete)
+                finished.append(event.action.key)
+    assert sorted(finished, key=int) == [str(number) for number in range(500)]

@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from deltaglider_async.errors import SourceChangedError
 from deltaglider_async.streams import CHUNK, Chunks
-from deltaglider_async.streams.source import Source, bytes_source, digest_of, replayable, same_again, settle
+from deltaglider_async.streams.source import (
+    Source,
+    bytes_source,
+    digest_of,
+    path_source,
+    replayable,
+    same_again,
+    settle,
+)
 
 
 class Once:
@@ -159,3 +170,46 @@ async def test_another_pass_must_give_the_same() -> None:
         with pytest.raises(SourceChangedError, match=r"notes\.txt changed while it was read"):
             async for _ in same_again(source, sha256, size):
                 pass
+
+
+@pytest.mark.parametrize(("size", "at_once"), [(0, True), (10_000, True), (CHUNK, True), (CHUNK + 1, False)])
+async def test_a_short_file_is_read_in_one_visit_to_a_thread(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, size: int, at_once: bool
+) -> None:
+    content = random.Random(size).randbytes(size)
+    file = tmp_path / "file"
+    file.write_bytes(content)
+    visits = 0
+    loop = asyncio.get_running_loop()
+    usual = loop.run_in_executor
+
+    def count(*arguments: Any) -> Any:
+        nonlocal visits
+        visits += 1
+        return usual(*arguments)
+
+    monkeypatch.setattr(loop, "run_in_executor", count)
+    source, status = await path_source(file)
+    assert visits == 1
+    assert (source.size, status.st_size, source.name) == (size, size, str(file))
+    settled = await settle(source, 8 * CHUNK)
+    assert (await digest_of(settled)).size == size
+    assert b"".join([chunk async for chunk in settled.open()]) == content
+    assert (source.data == content) is at_once
+    assert at_once == (visits == 1 + (size == CHUNK))  # a megabyte is hashed in a thread
+
+
+async def test_a_file_that_grows_while_it_is_read_is_not_taken(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_bytes(b"short")
+    usual = os.fstat
+
+    def grow(descriptor: int) -> os.stat_result:
+        status = usual(descriptor)
+        with file.open("ab") as more:
+            more.write(b", but not for long")
+        return status
+
+    monkeypatch.setattr(os, "fstat", grow)
+    with pytest.raises(SourceChangedError, match="it had 5 bytes when the put began, now more"):
+        await path_source(file)

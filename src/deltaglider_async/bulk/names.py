@@ -9,6 +9,7 @@ import stat
 from pathlib import Path
 
 from deltaglider_async.errors import InvalidRequestError, LocalIOError
+from deltaglider_async.streams.threads import in_thread
 
 #: Characters that separate or mean something in local names on this platform, beside `/`.
 _FOREIGN = "" if os.name == "posix" else '\\:*?"<>|'
@@ -81,6 +82,8 @@ def prepare_place(path: Path, root: Path | None) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
 
 
-def guess_content_type(name: str) -> str | None:
-    """By the name's suffix, as `aws s3` does. Blocking at its first call, which reads the system's table."""
+async def guess_content_type(name: str) -> str | None:
+    """By the name's suffix, as `aws s3` does."""
+    if not mimetypes.inited:
+        await in_thread(mimetypes.init)  # reads the system's table
     return mimetypes.guess_type(name)[0]

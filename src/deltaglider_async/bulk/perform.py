@@ -35,6 +35,7 @@ from deltaglider_async.errors import (
 )
 from deltaglider_async.format.metadata import fits
 from deltaglider_async.streams.part_file import write_file
+from deltaglider_async.streams.source import path_source
 
 if TYPE_CHECKING:
     from deltaglider_async.client import DeltaGliderClient
@@ -80,16 +81,16 @@ class Performer:
                 assert_never(action)
 
     async def _upload(self, action: Upload, progress: Progress) -> Summary:
-        before = await run_sync(_status, action.path)
+        body, before = await path_source(action.path)
         options = action.options
         arguments = dict(options.arguments) | dict(options.access)
         if options.guess_content_type and not arguments.get("ContentType"):
-            arguments["ContentType"] = await run_sync(guess_content_type, action.path.name)
+            arguments["ContentType"] = await guess_content_type(action.path.name)
         metadata = {RECORDED_TIME: spell_time(before.st_mtime_ns), **(options.metadata or {})}
         answer = await self.client.put_object(
             Bucket=action.bucket,
             Key=action.key,
-            Body=action.path,
+            Body=body,
             Metadata=metadata if fits(metadata) else options.metadata,
             use_delta=options.use_delta,
             max_ratio=options.max_ratio,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AbstractContextManager, aclosing
 from dataclasses import replace
@@ -21,7 +22,6 @@ from deltaglider_async.types import Progress
 
 if TYPE_CHECKING:
     from anyio.abc import TaskGroup
-    from anyio.streams.memory import MemoryObjectSendStream
 
     from deltaglider_async.client import DeltaGliderClient
     from deltaglider_async.types import Phase
@@ -57,24 +57,21 @@ async def transfer(
             async for event in events:
                 ...
     """
-    send, receive = anyio.create_memory_object_stream[Event](max_buffer_size=_EVENTS)
+    events = _Events()
     # In a task of its own, because a task group must not be left open across the yields of a generator: its cancel
     # scope would reach into whatever the consumer is doing.
     limits = limits or Limits()
     schedule = Schedule(limits, client.delta_policy)
-    carried_out = _Transfer(perform or Performer(client, source or client), send, schedule, lookahead)
+    carried_out = _Transfer(perform or Performer(client, source or client), events, schedule, lookahead)
     with _paced(limits.bytes_per_second):  # the task keeps what it was created in
         work = asyncio.create_task(carried_out.run(plan))
     try:
-        async for event in receive:
+        while (event := await events.take()) is not None:
             yield event
         await work
     finally:
         work.cancel()
-        try:
-            await to_its_end(asyncio.wait([work]))
-        finally:
-            receive.close()
+        await to_its_end(asyncio.wait([work]))
 
 
 def _paced(bytes_per_second: float | None) -> AbstractContextManager[None]:
@@ -82,11 +79,54 @@ def _paced(bytes_per_second: float | None) -> AbstractContextManager[None]:
     return limited(replace(limits(), pace=pace, to_the_end=True))
 
 
+class _Events:
+    """Events on their way to the consumer, so many at most.
+
+    anyio's streams let all other tasks run with each event that is sent or taken, which for small files costs more than
+    the events.
+    """
+
+    def __init__(self) -> None:
+        self._waiting: deque[Event] = deque()
+        self._changed = asyncio.Event()
+        self._room = asyncio.Event()
+        self._closed = False
+
+    async def send(self, event: Event) -> None:
+        """Wait until there is room."""
+        while not self.sent(event):
+            self._room.clear()
+            await self._room.wait()
+
+    def sent(self, event: Event) -> bool:
+        """Whether there was room for it."""
+        if len(self._waiting) >= _EVENTS:
+            return False
+        self._waiting.append(event)
+        self._changed.set()
+        return True
+
+    async def take(self) -> Event | None:
+        """Wait for the next one; None when all were taken and no more will come."""
+        while not self._waiting:
+            if self._closed:
+                return None
+            self._changed.clear()
+            await self._changed.wait()
+        self._room.set()
+        return self._waiting.popleft()
+
+    def close(self) -> None:
+        """No more will come."""
+        self._closed = True
+        self._changed.set()
+
+
 class _Transfer:
     def __init__(
         self,
         perform: Perform,
-        events: MemoryObjectSendStream[Event],
+        events: _Events,
         schedule: Schedule,
         lookahead: int,
     ) -> None:
@@ -94,14 +134,17 @@ class _Transfer:
         self._events = events
         self._schedule = schedule
         self._room = anyio.Semaphore(lookahead, fast_acquire=True)
-        self._changed = anyio.Event()
+        self._changed = asyncio.Event()
         self._reading = True
         self._plan_error: Exception | None = None
 
     async def run(self, plan: AsyncGenerator[Action, None]) -> None:
-        async with self._events, anyio.create_task_group() as group:
-            group.start_soon(self._read, plan)
-            await self._dispatch(group)
+        try:
+            async with anyio.create_task_group() as group:
+                group.start_soon(self._read, plan)
+                await self._dispatch(group)
+        finally:
+            self._events.close()
         if self._plan_error:
             raise self._plan_error
 
@@ -125,7 +168,7 @@ class _Transfer:
 
     async def _dispatch(self, group: TaskGroup) -> None:
         while self._reading or not self._schedule.idle:
-            self._changed = anyio.Event()
+            self._changed.clear()
             while action := self._schedule.take():
                 self._room.release()
                 group.start_soon(self._one, action)
@@ -155,10 +198,8 @@ class _Transfer:
             now = time.monotonic()
             if phase == told[0] and now - told[1] < _SECONDS_BETWEEN_ADVANCES:
                 return
-            try:
-                self._events.send_nowait(Advanced(action, phase, position))
-            except anyio.WouldBlock:
-                return  # the consumer is behind; positions are absolute, so the next one tells all
-            told = (phase, now)
+            if self._events.sent(Advanced(action, phase, position)):
+                told = (phase, now)
+            # Else the consumer is behind; positions are absolute, so the next one tells all.
 
         return report

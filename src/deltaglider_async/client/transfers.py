@@ -6,6 +6,7 @@ import asyncio
 import os
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import replace
+from importlib import import_module
 from inspect import isawaitable, iscoroutinefunction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -154,9 +155,7 @@ class Transfers(Objects):
                 source = {"Bucket": "nightly", "Key": "app/app-1.2.zip"}
                 await client.copy(source, "releases", "app/app-1.2.zip", SourceClient=old)
         """
-        from s3transfer.manager import TransferManager  # aioboto3 has imported it: a client could not be made without
-
-        arguments = _allowed(ExtraArgs, TransferManager.ALLOWED_COPY_ARGS)
+        arguments = _allowed(ExtraArgs, await _names("COPY"))
         request = copy_source.CopyRequest(
             bucket=Bucket,
             key=Key,
@@ -196,9 +195,7 @@ class Transfers(Objects):
         max_ratio: float | None,
         use_delta: bool | None,
     ) -> None:
-        from s3transfer.manager import TransferManager
-
-        arguments = _allowed(given, TransferManager.ALLOWED_UPLOAD_ARGS)
+        arguments = _allowed(given, await _names("UPLOAD"))
         metadata, size = arguments.pop("Metadata", None), arguments.pop("MpuObjectSize", None)
         arguments.pop("ChecksumType", None)  # as boto3 does where it needs no multipart upload
         with _limited(config):
@@ -219,9 +216,7 @@ class Transfers(Objects):
         callback: Callback | None,
         config: TransferConfig | None,
     ) -> None:
-        from s3transfer.manager import TransferManager
-
-        arguments = _allowed(given, TransferManager.ALLOWED_DOWNLOAD_ARGS)
+        arguments = _allowed(given, await _names("DOWNLOAD"))
 
         async def run(progress: Progress) -> int:
             with answered_as_head("NoSuchKey", "NoSuchBucket", "NoSuchVersion", "AccessDenied"):
@@ -235,6 +230,13 @@ class Transfers(Objects):
 
         with _limited(config):
             await metered(callback, run, int)
+
+
+async def _names(transfer: str) -> list[str]:
+    """What boto3 allows in `ExtraArgs`. The first transfer imports s3transfer, in a thread."""
+    manager = await in_thread(import_module, "s3transfer.manager")
+    names: list[str] = getattr(manager.TransferManager, f"ALLOWED_{transfer}_ARGS")
+    return names
 
 
 def _allowed(given: Mapping[str, Any] | None, names: Iterable[str]) -> Response:

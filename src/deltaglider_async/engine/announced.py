@@ -86,7 +86,7 @@ class Announced:
 
     def watched(self, source: Source) -> Source:
         """The same source. Each pass over it that comes to its end raises there if a given checksum is wrong."""
-        return replace(source, open=lambda: self._watched(source.open())) if self._computed else source
+        return replace(source, open=lambda: self._watched(source.open()), data=None) if self._computed else source
 
     async def _watched(self, chunks: Chunks) -> Chunks:
         async with aclosing(chunks):

@@ -48,7 +48,7 @@ async def put_plain(engine: Engine, request: PutRequest, refused: Refused) -> Pu
     if source.rereadable and source.sha256 is None:
         digest = await digest_of(source)
         sha256, size = await digest.hexdigest(), digest.size
-        chunks = same_again(source, sha256, size)
+        chunks = source.open() if source.data is not None else same_again(source, sha256, size)
     else:
         sha256, chunks = source.sha256 or "", source.open()
     if sha256:
@@ -58,10 +58,15 @@ async def put_plain(engine: Engine, request: PutRequest, refused: Refused) -> Pu
         # Ours are a convenience here; a user's metadata that fills the 2 KB goes first.
         metadata = ours | metadata if meta.fits(ours | metadata) else metadata
     sent = Digest()
+    whole = source.data if sha256 and size is not None and size <= LARGEST_SINGLE_PUT else None
+    if whole is not None:
+        request.progress("sending", len(whole))
     response = await engine.store.put(
         bucket,
         key,
-        reported(chunks if sha256 else _as_announced(request, chunks, sent), request.progress, "sending"),
+        whole
+        if whole is not None
+        else reported(chunks if sha256 else _as_announced(request, chunks, sent), request.progress, "sending"),
         size,
         metadata=metadata,
         sha256=sha256 or None,

@@ -186,7 +186,7 @@ class Store:
         self,
         bucket: str,
         key: str,
-        chunks: Chunks,
+        chunks: Chunks | bytes,
         size: int | None,
         *,
         metadata: Mapping[str, str],
@@ -195,6 +195,7 @@ class Store:
     ) -> Response:
         """Store a stream in one step: one PutObject, or a multipart upload that appears when it is complete.
 
+        `chunks` are bytes where all is in memory, and no more than one PutObject takes (`LARGEST_SINGLE_PUT`).
         `size` is None for a stream of unknown length; `sha256` (hex) is that of the whole, where it is known.
         `IfMatch` and `IfNoneMatch` of `arguments` decide at that last step. An error of `chunks`, also at their
         very end, leaves the bucket as it was.
@@ -202,25 +203,18 @@ class Store:
         A step that was taken, whose answer was lost, and which botocore then took again, is refused because it has
         been taken. The write knows itself by an id in the metadata.
         """
+        arguments = {**arguments, "Bucket": bucket, "Key": key}
+        if isinstance(chunks, bytes):
+            if (pace := limits().pace) is not None:
+                await pace.passed(len(chunks))
+            return await self._put_whole(chunks, metadata, sha256, arguments)
         async with aclosing(rechunk(paced(chunks), _part_size(size))) as parts:
             first = await anext(parts, b"")
             second = await anext(parts, None) if first else None
-            needed = second is not None or any(arguments.get(name) is not None for name in _CONDITIONS)
-            identity = metadata.get(meta.PUT_ID) or (_identity(metadata) if needed else "")
-            identified = {**metadata, meta.PUT_ID: identity} if identity else dict(metadata)
-            arguments = {**arguments, "Bucket": bucket, "Key": key, "Metadata": identified}
+            if second is None:
+                return await self._put_whole(first, metadata, sha256, arguments)
+            identity, arguments["Metadata"] = _identified(metadata, needed=True)
             with translated("put", f"s3://{bucket}/{key}"):
-                if second is None:
-                    if sha256 is not None and not _has_checksum(arguments):
-                        # Named as well: S3 asks for that in a bucket with Object Lock.
-                        arguments |= {"ChecksumSHA256": base64_sha256(sha256), "ChecksumAlgorithm": "SHA256"}
-                    try:
-                        response: Response = await self.s3.put_object(
-                            Body=_body(first), **self.accepted("PutObject", arguments)
-                        )
-                    except ClientError as error:
-                        return await self._written_already(error, arguments, identity)
-                    return response
                 # A checksum of the whole says nothing about parts; S3 computes those of the parts itself.
                 arguments = {
                     name: value
@@ -233,6 +227,22 @@ class Store:
                 )
                 said = self.s3.meta.service_model.operation_model("PutObject").output_shape.members
                 return {name: completed[name] for name in completed if name in said or name == "ResponseMetadata"}
+
+    async def _put_whole(
+        self, data: bytes, metadata: Mapping[str, str], sha256: str | None, arguments: Response
+    ) -> Response:
+        """PutObject."""
+        needed = any(arguments.get(name) is not None for name in _CONDITIONS)
+        identity, arguments["Metadata"] = _identified(metadata, needed=needed)
+        with translated("put", f"s3://{arguments['Bucket']}/{arguments['Key']}"):
+            if sha256 is not None and not _has_checksum(arguments):
+                # Named as well: S3 asks for that in a bucket with Object Lock.
+                arguments |= {"ChecksumSHA256": base64_sha256(sha256), "ChecksumAlgorithm": "SHA256"}
+            try:
+                response: Response = await self.s3.put_object(Body=_body(data), **self.accepted("PutObject", arguments))
+            except ClientError as error:
+                return await self._written_already(error, arguments, identity)
+        return response
 
     def _check_all_sent(self, arguments: Arguments) -> None:
         """Raise for an argument of a put that none of the requests of a multipart upload knows."""
@@ -463,6 +473,12 @@ def _retries(error: ClientError) -> int:
     """How often botocore sent a request again."""
     retries: int = error.response.get("ResponseMetadata", {}).get("RetryAttempts", 0)
     return retries
+
+
+def _identified(metadata: Mapping[str, str], *, needed: bool) -> tuple[str, dict[str, str]]:
+    """The id by which a write knows itself, empty where it has none, and the metadata with it."""
+    identity = metadata.get(meta.PUT_ID) or (_identity(metadata) if needed else "")
+    return identity, {**metadata, meta.PUT_ID: identity} if identity else dict(metadata)
 
 
 def _identity(metadata: Mapping[str, str]) -> str:

@@ -35,6 +35,8 @@ class Source:
     rereadable: bool
     name: str = "Body"
     sha256: str | None = None
+    data: bytes | None = None
+    """All of it, where it is in memory: it cannot change any more, and needs no second look."""
 
 
 async def make_source(body: Any, content_length: int | None = None) -> Source:
@@ -43,6 +45,8 @@ async def make_source(body: Any, content_length: int | None = None) -> Source:
     A file object is read from where it stands, as boto3 does. Raises `InvalidRequestError` for anything else
     and `LocalIOError` for a file that cannot be read.
     """
+    if isinstance(body, Source):
+        return body
     if body is None:
         body = b""
     if isinstance(body, str):
@@ -50,7 +54,7 @@ async def make_source(body: Any, content_length: int | None = None) -> Source:
     if isinstance(body, (bytes, bytearray, memoryview)):
         source = bytes_source(bytes(body))
     elif isinstance(body, os.PathLike):
-        source = await _path_source(Path(body))
+        source, _ = await path_source(Path(body))
     elif isinstance(body, io.TextIOBase):
         raise InvalidRequestError('Body is a file opened as text. Open it as binary: open(path, "rb").')
     elif callable(getattr(body, "read_chunk", None)):  # a part of aiohttp's multipart reader
@@ -85,12 +89,12 @@ def bytes_source(data: bytes, name: str = "Body") -> Source:
         for start in range(0, len(data), CHUNK):
             yield data[start : start + CHUNK]
 
-    return Source(chunks, len(data), rereadable=True, name=name)
+    return Source(chunks, len(data), rereadable=True, name=name, data=data)
 
 
 async def settle(source: Source, in_memory: int) -> Source:
     """The same source; if it is not longer than `in_memory`, read once and kept, so that it cannot change any more."""
-    if source.size is not None and source.size > in_memory:
+    if source.data is not None or (source.size is not None and source.size > in_memory):
         return source
     stream = source.open()
     held: list[bytes] = []
@@ -177,6 +181,9 @@ async def replayable(source: Source) -> AsyncIterator[Source]:
 async def digest_of(source: Source) -> Digest:
     """The digest of a whole pass over a rereadable source."""
     digest = Digest()
+    if source.data is not None:
+        await digest.update(source.data)
+        return digest
     async with aclosing(source.open()) as chunks:
         async for chunk in chunks:
             await digest.update(chunk)
@@ -201,18 +208,37 @@ def changed(name: str, what: str) -> SourceChangedError:
     )
 
 
-async def _path_source(path: Path) -> Source:
+async def path_source(path: Path) -> tuple[Source, os.stat_result]:
+    """The source of a file, and what the file was. A short one is read at once.
+
+    Raises `LocalIOError` for a file that cannot be read, and `SourceChangedError` for one that is being written.
+    """
     try:
-        status = await in_thread(path.stat)
-        if stat.S_ISDIR(status.st_mode):
-            raise IsADirectoryError(errno.EISDIR, "it is a folder")
-        # Found out before anything is sent, not at the first read.
-        await in_thread(lambda: path.open("rb").close() if stat.S_ISREG(status.st_mode) else None)
+        status, data = await in_thread(_look, path)
     except OSError as error:
         raise _unreadable(path, error) from error
+    if data is not None:
+        return bytes_source(data, str(path)), status
     if not stat.S_ISREG(status.st_mode):  # a pipe or device: once, of unknown length
-        return Source(lambda: _read_path(path, None), None, rereadable=False, name=str(path))
-    return Source(lambda: _read_path(path, status.st_size), status.st_size, rereadable=True, name=str(path))
+        return Source(lambda: _read_path(path, None), None, rereadable=False, name=str(path)), status
+    size = status.st_size
+    return Source(lambda: _read_path(path, size), size, rereadable=True, name=str(path)), status
+
+
+def _look(path: Path) -> tuple[os.stat_result, bytes | None]:
+    """All that is asked of a file in one visit to a thread: a visit takes as long as reading 100 KB."""
+    status = path.stat()
+    if stat.S_ISDIR(status.st_mode):
+        raise IsADirectoryError(errno.EISDIR, "it is a folder")
+    if not stat.S_ISREG(status.st_mode):
+        return status, None
+    with path.open("rb") as file:  # that it can be is found out before anything is sent, not at the first read
+        status = os.fstat(file.fileno())
+        if status.st_size > CHUNK:
+            return status, None
+        data = file.read(status.st_size + 1)
+    _check_size(path, status.st_size, len(data))
+    return status, data
 
 
 async def _read_path(path: Path, size: int | None) -> Chunks:
@@ -228,7 +254,12 @@ async def _read_path(path: Path, size: int | None) -> Chunks:
         raise _unreadable(path, error) from error
     finally:
         await in_thread(file.close)
-    if size is not None and seen != size:
+    if size is not None:
+        _check_size(path, size, seen)
+
+
+def _check_size(path: Path, size: int, seen: int) -> None:
+    if seen != size:
         now = "more" if seen > size else f"{seen:,}"
         raise changed(str(path), f"it had {size:,} bytes when the put began, now {now}")
 
