@@ -305,12 +305,24 @@ async def test_statistics_of_each_folder(client: DeltaGliderClient, bucket: str,
 # -- listings side by side
 
 
+def shorten(client: DeltaGliderClient, monkeypatch: pytest.MonkeyPatch, most: int) -> None:
+    """So many keys to a page."""
+    pages = client._engine.store.pages
+    monkeypatch.setattr(
+        client._engine.store,
+        "pages",
+        lambda bucket, arguments, **how: pages(bucket, {**arguments, "MaxKeys": most}, **how),
+    )
+
+
 @pytest.fixture
 def short_pages(monkeypatch: pytest.MonkeyPatch, client: DeltaGliderClient) -> int:
     """Pages of seven keys: every listing is a long one."""
     pages = client._engine.store.pages
     monkeypatch.setattr(
-        client._engine.store, "pages", lambda bucket, arguments: pages(bucket, {**arguments, "MaxKeys": 7})
+        client._engine.store,
+        "pages",
+        lambda bucket, arguments, **how: pages(bucket, {**arguments, "MaxKeys": 7}, **how),
     )
     return 7
 
@@ -392,7 +404,9 @@ async def test_little_is_listed_twice(
     """A page goes on behind the end of its range; so a range is about a page, not a few folders."""
     store, most = client._engine.store, 50
     pages = store.pages
-    monkeypatch.setattr(store, "pages", lambda bucket, arguments: pages(bucket, {**arguments, "MaxKeys": most}))
+    monkeypatch.setattr(
+        store, "pages", lambda bucket, arguments, **how: pages(bucket, {**arguments, "MaxKeys": most}, **how)
+    )
     await fill(s3, bucket, {f"a/f{number:03}/{name}": (1, {}) for number in range(150) for name in "abcde"})
     listed: list[int] = []
     client.meta.events.register(
@@ -416,7 +430,9 @@ async def test_real_servers_list_side_by_side_and_are_asked_once(
                 await client._s3.put_object(Bucket=bucket, Key=key, Body=b"12345", Metadata=metadata)
         pages = client._engine.store.pages
         monkeypatch.setattr(
-            client._engine.store, "pages", lambda bucket, arguments: pages(bucket, {**arguments, "MaxKeys": 7})
+            client._engine.store,
+            "pages",
+            lambda bucket, arguments, **how: pages(bucket, {**arguments, "MaxKeys": 7}, **how),
         )
         first = await client.get_bucket_stats(bucket, "detailed", remember=True)
         assert (first.object_count, first.delta_objects, first.direct_objects) == (60, 30, 30)

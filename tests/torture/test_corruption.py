@@ -91,7 +91,9 @@ class Shelf(Store):
             )
         return response
 
-    async def pages(self, bucket: str, arguments: Arguments = NONE) -> AsyncGenerator[Response, None]:
+    async def pages(
+        self, bucket: str, arguments: Arguments = NONE, *, metadata: bool = False
+    ) -> AsyncGenerator[Response, None]:
         names = sorted(key for key in self.objects if key.startswith(arguments.get("Prefix") or ""))
         yield {"Contents": [{"Key": key} for key in names], "IsTruncated": False}
 

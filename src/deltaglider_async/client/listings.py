@@ -75,7 +75,7 @@ class Listings(ClientBase):
         }
         most = self._checked("ListObjectsV2", asked | arguments)
         after = StartAfter or "" if ContinuationToken is None else decode_token(ContinuationToken)
-        listing = Listing(Bucket, Prefix or "", Delimiter or "", after, _passed(arguments))
+        listing = Listing(Bucket, Prefix or "", Delimiter or "", after, _passed(arguments), FetchMetadata)
         page = await read_page(self._engine, listing, most)
         recall(self._engine, Bucket, page.entries)
         if FetchMetadata:
@@ -124,7 +124,8 @@ class Listings(ClientBase):
         after = Marker or StartAfter or "" if ContinuationToken is None else decode_token(ContinuationToken)
         # The second version can say all that the first one does, owners if asked.
         owners = _passed(arguments) | {"FetchOwner": True}
-        page = await read_page(self._engine, Listing(Bucket, Prefix or "", Delimiter or "", after, owners), most)
+        listing = Listing(Bucket, Prefix or "", Delimiter or "", after, owners, FetchMetadata)
+        page = await read_page(self._engine, listing, most)
         recall(self._engine, Bucket, page.entries)
         if FetchMetadata:
             await fetch_metadata(self._engine, Bucket, page.entries, arguments)

@@ -55,6 +55,8 @@ class Listing:
     delimiter: str = ""
     after: str = ""
     arguments: Mapping[str, Any] = field(default_factory=dict)
+    metadata: bool = False
+    """Whether `fetch_metadata` follows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +79,7 @@ def hidden_before(name: str, prefix: str) -> Iterator[str]:
 
 async def read_page(engine: Engine, listing: Listing, most: int) -> Page:
     """The first entries of a listing, objects and common prefixes, `most` at most, in S3's order."""
-    source = ObjectPages(engine.store, listing.bucket, listing.arguments)
+    source = ObjectPages(engine.store, listing.bucket, listing.arguments, metadata=listing.metadata)
     found: list[Entry] = []
     truncated = False
     ahead = ReadAhead(source, listing.prefix, listing.delimiter, listing.after, most + _SPARE)
@@ -121,11 +123,13 @@ async def _objects(ahead: ReadAhead, listing: Listing) -> AsyncGenerator[Entry, 
 
 
 async def fetch_metadata(engine: Engine, bucket: str, page: list[Entry], arguments: Mapping[str, Any]) -> None:
-    """Ask what the deltas among the entries are deltas of, by HEADs side by side."""
+    """Ask what the deltas among the entries are deltas of, by HEADs side by side where the listing did not tell."""
 
     async def ask(entry: Entry) -> None:
         stored_key = keys.delta_key(entry.key)
-        head = await engine.store.head(bucket, stored_key, access_only(arguments))
+        assert entry.item is not None
+        head = entry.item if {"ETag", "Metadata"} <= entry.item.keys() else None
+        head = head or await engine.store.head(bucket, stored_key, access_only(arguments))
         if head is None:
             return
         if meta.is_delta(head.get("Metadata", {})):

@@ -48,7 +48,10 @@ class Range:
 
 
 class RangedListing:
-    """One listing. `consume` may be called for several ranges at once; `left` when no more of a range comes."""
+    """One listing. `consume` may be called for several ranges at once; `left` when no more of a range comes.
+
+    `metadata` is that of `Store.pages`.
+    """
 
     def __init__(
         self,
@@ -58,6 +61,8 @@ class RangedListing:
         access: Response,
         consume: Consume,
         left: Callable[[Range], None],
+        *,
+        metadata: bool = False,
     ) -> None:
         self._engine = engine
         self._bucket = bucket
@@ -65,6 +70,7 @@ class RangedListing:
         self._access = access
         self._consume = consume
         self._left = left
+        self._metadata = metadata
         self._free = anyio.Semaphore(_LISTS_AT_ONCE)
         self._cuts = _MOST_CUTS
         self._active = 0
@@ -88,7 +94,7 @@ class RangedListing:
         """Read a range to its end, or its first page, after which ranges of their own read the rest."""
         self._active += 1
         first = True
-        async with aclosing(self._pages(part.after, self._prefix)) as pages:
+        async with aclosing(self._pages(part.after, self._prefix, metadata=self._metadata)) as pages:
             while True:
                 async with self._free:  # what is held of pages is bounded by it, too
                     page: Response = await anext(pages, {})
@@ -135,6 +141,8 @@ class RangedListing:
         step = max(1, -(-len(ordered) // (_PIECES - 1)), int(_FULL * len(passed)))
         return ordered[::step]
 
-    def _pages(self, after: str, prefix: str, **arguments: str) -> AsyncGenerator[Response, None]:
+    def _pages(
+        self, after: str, prefix: str, *, metadata: bool = False, **arguments: str
+    ) -> AsyncGenerator[Response, None]:
         asked = {**self._access, **arguments, "Prefix": prefix, "StartAfter": after or None}
-        return self._engine.store.pages(self._bucket, asked)
+        return self._engine.store.pages(self._bucket, asked, metadata=metadata)

@@ -7,7 +7,7 @@ held meanwhile are sums, one of each folder.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -109,8 +109,10 @@ class _Count:
     async def _list(self) -> None:
         request = self._request
         async with self._wanted:
+            # Where nothing is remembered, each delta would be asked; else only what is new.
+            every = request.mode == "detailed" and not self._remembered
             await RangedListing(
-                self._engine, request.bucket, request.prefix, request.access, self._page, self._left
+                self._engine, request.bucket, request.prefix, request.access, self._page, self._left, metadata=every
             ).run()
             for item in self._early:
                 if keys.logical_key(item["Key"]) not in self._plain:
@@ -161,6 +163,8 @@ class _Count:
         mode = self._request.mode
         if known is not None and (mode == "detailed" or known != UNREADABLE):
             self._tell(item, known)
+        elif "Metadata" in item and "ETag" in item:
+            self._read(item, item["Metadata"])
         elif mode == "detailed" or (mode == "sampled" and space.deltas == 1):
             await self._wanted.send(item)
 
@@ -170,12 +174,14 @@ class _Count:
                 head = await self._engine.store.head(self._request.bucket, item["Key"], self._request.access)
                 if head is None:
                     continue  # deleted meanwhile
-                try:
-                    found = meta.DeltaMetadata.parse(head.get("Metadata", {}), item["Key"], self._request.bucket)
-                    size = found.file_size
-                except IntegrityMismatchError:
-                    size = UNREADABLE
-                self._tell(item | {"ETag": head["ETag"]}, size)
+                self._read(item | {"ETag": head["ETag"]}, head.get("Metadata", {}))
+
+    def _read(self, item: Response, metadata: Mapping[str, str]) -> None:
+        try:
+            size = meta.DeltaMetadata.parse(metadata, item["Key"], self._request.bucket).file_size
+        except IntegrityMismatchError:
+            size = UNREADABLE
+        self._tell(item, size)
 
     def _tell(self, item: Response, size: int) -> None:
         if len(self.sizes) < self._engine.remembered.most_sizes:

@@ -34,17 +34,18 @@ class Source(Protocol):
 
 
 class ObjectPages:
-    """The objects of a bucket. Of each name there is one item."""
+    """The objects of a bucket. Of each name there is one item. `metadata` is that of `Store.pages`."""
 
     grouped = False
 
-    def __init__(self, store: Store, bucket: str, arguments: Arguments) -> None:
-        self._store, self._bucket, self._arguments = store, bucket, arguments
+    def __init__(self, store: Store, bucket: str, arguments: Arguments, *, metadata: bool = False) -> None:
+        self._store, self._bucket, self._arguments, self._metadata = store, bucket, arguments, metadata
 
     async def pages(self, prefix: str, delimiter: str, after: str, most: int) -> AsyncGenerator[StoredPage, None]:
         """ListObjectsV2."""
         asked = {"Prefix": prefix, "Delimiter": delimiter or None, "StartAfter": after or None, "MaxKeys": most}
-        async with aclosing(self._store.pages(self._bucket, {**self._arguments, **asked})) as pages:
+        listed = self._store.pages(self._bucket, {**self._arguments, **asked}, metadata=self._metadata)
+        async with aclosing(listed) as pages:
             async for page in pages:
                 names: dict[str, list[Response]] = {item["Key"]: [item] for item in page.get("Contents", ())}
                 yield _stored_page(names, page)

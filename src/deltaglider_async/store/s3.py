@@ -30,6 +30,7 @@ from deltaglider_async.format import metadata as meta
 from deltaglider_async.store.errors import code_of, is_missing_key, translated
 from deltaglider_async.store.heads import Heads
 from deltaglider_async.store.limits import limits, paced
+from deltaglider_async.store.listed import Listed
 from deltaglider_async.streams import CHUNK, Chunks
 from deltaglider_async.streams.budget import ByteBudget
 from deltaglider_async.streams.chunks import rechunk
@@ -84,6 +85,7 @@ class Store:
         self.ahead = ByteBudget(PARTS_AHEAD * PART_AHEAD)
         self._accepted: dict[str, frozenset[str]] = {}
         self._heads = Heads(s3)
+        self._listed = Listed(s3)
 
     def accepted(self, operation: str, arguments: Arguments) -> Response:
         """Those of the arguments that an S3 operation (`PutObject`) knows."""
@@ -440,14 +442,15 @@ class Store:
             raise
         return True
 
-    async def pages(self, bucket: str, arguments: Arguments = NONE) -> AsyncGenerator[Response, None]:
-        """ListObjectsV2, page after page, as stored."""
+    async def pages(
+        self, bucket: str, arguments: Arguments = NONE, *, metadata: bool = False
+    ) -> AsyncGenerator[Response, None]:
+        """ListObjectsV2, page after page, as stored. With `metadata`, items have theirs if the service tells them."""
         token: Response = {"MaxKeys": limits().most_keys(arguments.get("MaxKeys"))}
         while True:
             with translated("list", f"s3://{bucket}/{arguments.get('Prefix') or ''}"):
-                page: Response = await self.s3.list_objects_v2(
-                    Bucket=bucket, **self.accepted("ListObjectsV2", {**arguments, **token})
-                )
+                asked = self.accepted("ListObjectsV2", {**arguments, **token})
+                page = await self._listed.page({"Bucket": bucket, **asked}, metadata=metadata)
             yield page
             if not page.get("IsTruncated"):
                 return
