@@ -113,7 +113,8 @@ def _kinds(reference: Mapped) -> list[re.Pattern[bytes]]:
 
 def _kind(byte: int, places: list[bytes], size: int) -> re.Pattern[bytes]:
     """Samples that begin with a byte, half of those that are wanted, as far as the places can tell."""
-    after = Counter(place[at + 1] for place in places for at in range(len(place) - 1) if place[at] == byte)
+    find = re.compile(b"\\x%02x(?s:(.))" % byte).findall
+    after = Counter(b"".join(each for place in places for each in find(place)))
     wanted = sum(map(len, places)) / size * _MOST / 2
     highest, found = -1, 0
     while highest < 255 and found < wanted:
