@@ -45,6 +45,11 @@ DG = Contender(
     },
 )
 PLAIN = Contender("dg --no-delta", DG.program, DG.words | {"put": "cp -q --no-delta {source} {target}"})
+ELSEWHERE = Contender(
+    "dg, not on MinIO",
+    Path(sys.executable),
+    {name: f"{ROOT / 'benchmarks' / 'elsewhere.py'} {DG.words[name]}" for name in ("list-all", "stats")},
+)
 ORIGINAL = Contender(
     "deltaglider 6.2.0",
     ROOT / ".venv-original" / "bin" / "deltaglider",
