@@ -19,6 +19,7 @@ from anyio.to_thread import run_sync
 from deltaglider_async.bulk.found import RECORDED_TIME, LocalFile, StoredObject, read_time
 from deltaglider_async.bulk.names import object_name
 from deltaglider_async.engine.core import is_archived
+from deltaglider_async.engine.read_ahead import EASY_PAGE
 from deltaglider_async.errors import InvalidRequestError, LocalIOError, NotFoundError, StorageIOError
 from deltaglider_async.streams.threads import in_thread
 
@@ -153,7 +154,12 @@ async def listing(
     token: str | None = None
     while True:
         page = await client.list_objects_v2(
-            Bucket=bucket, Prefix=prefix, ContinuationToken=token, FetchMetadata=original_sizes, **access
+            Bucket=bucket,
+            Prefix=prefix,
+            MaxKeys=EASY_PAGE,
+            ContinuationToken=token,
+            FetchMetadata=original_sizes,
+            **access,
         )
         for entry in page.get("Contents", []):
             key, size = entry["Key"], entry["Size"]

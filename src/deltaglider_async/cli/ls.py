@@ -94,11 +94,15 @@ async def _buckets(client: DeltaGliderClient, form: Format, of: Of, page_size: i
 
 
 async def _objects(client: DeltaGliderClient, place: InS3, form: Format, asking: Asking) -> int:
+    from deltaglider_async.engine.read_ahead import EASY_PAGE
+
     found = objects = total = 0
     token: str | None = None
     arguments: dict[str, Any] = dict(asking.access)
     if asking.page_size is not None:  # as with aws, folders come first on each page
         arguments["MaxKeys"] = asking.page_size
+    elif form.recursive:
+        arguments["MaxKeys"] = EASY_PAGE
     while True:
         page = await client.list_objects_v2(
             Bucket=place.bucket,

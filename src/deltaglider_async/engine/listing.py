@@ -27,7 +27,7 @@ from deltaglider_async.store.pages import ObjectPages
 
 #: HEADs at once for `FetchMetadata` and statistics: about what keeps one core busy at 1 ms of work each.
 HEADS_AT_ONCE = 32
-#: What a first page has more than is wanted: for a few hidden names, and to see what follows.
+#: What a first page has more than is wanted, and at least an eighth: for hidden names, and to see what follows.
 _SPARE = 16
 
 
@@ -82,7 +82,7 @@ async def read_page(engine: Engine, listing: Listing, most: int) -> Page:
     source = ObjectPages(engine.store, listing.bucket, listing.arguments, metadata=listing.metadata)
     found: list[Entry] = []
     truncated = False
-    ahead = ReadAhead(source, listing.prefix, listing.delimiter, listing.after, most + _SPARE)
+    ahead = ReadAhead(source, listing.prefix, listing.delimiter, listing.after, most + max(_SPARE, most // 8))
     async with aclosing(ahead):
         await ahead.begin()
         async with aclosing(_entries(ahead, listing)) as entries:
@@ -126,12 +126,12 @@ async def fetch_metadata(engine: Engine, bucket: str, page: list[Entry], argumen
     """Ask what the deltas among the entries are deltas of, by HEADs side by side where the listing did not tell."""
 
     async def ask(entry: Entry) -> None:
+        head = await engine.store.head(bucket, keys.delta_key(entry.key), access_only(arguments))
+        if head is not None:
+            read(entry, head)
+
+    def read(entry: Entry, head: Response) -> None:
         stored_key = keys.delta_key(entry.key)
-        assert entry.item is not None
-        head = entry.item if {"ETag", "Metadata"} <= entry.item.keys() else None
-        head = head or await engine.store.head(bucket, stored_key, access_only(arguments))
-        if head is None:
-            return
         if meta.is_delta(head.get("Metadata", {})):
             entry.delta = meta.DeltaMetadata.parse(head["Metadata"], stored_key, bucket)
             engine.remembered.learn(bucket, stored_key, head["ETag"], entry.delta.file_size)
@@ -140,8 +140,11 @@ async def fetch_metadata(engine: Engine, bucket: str, page: list[Entry], argumen
 
     async def deltas() -> AsyncIterator[Entry]:
         for entry in page:
-            if entry.is_delta:
-                yield entry
+            if entry.is_delta and entry.item is not None:
+                if {"ETag", "Metadata"} <= entry.item.keys():
+                    read(entry, entry.item)
+                else:
+                    yield entry
 
     await for_each(deltas(), ask, HEADS_AT_ONCE)
 

@@ -18,6 +18,8 @@ from deltaglider_async.store.pages import Source, StoredPage
 
 #: S3's limit for a page.
 LARGEST_PAGE = 1000
+#: So many logical keys are mostly found on one page of stored names, of which some are the format's own.
+EASY_PAGE = 900
 #: Folders that are looked into at once.
 FOLDERS_AT_ONCE = 32
 #: Names that are asked for to see whether a folder holds anything.

@@ -6,6 +6,7 @@ a service has said that it is MinIO. Objects that the caller must not read come 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -23,6 +24,8 @@ Response = dict[str, Any]
 _WORTH = 8
 _USER = "x-amz-meta-"
 _FOUND = "deltaglider_metadata"
+
+_METADATA = re.compile(rb"<UserMetadata>.*?</UserMetadata>", re.DOTALL)
 
 _ASKED: ContextVar[bool] = ContextVar("asked", default=False)
 
@@ -49,7 +52,7 @@ class Listed:
         try:
             with _asking(self._s3.meta.events):
                 page = await self._s3.list_objects_v2(**arguments)
-        except (ClientError, ResponseParserError):  # names of metadata may be none of XML
+        except (ClientError, ResponseParserError):
             self._tells = False
             page = await self._s3.list_objects_v2(**arguments)
         for item, found in zip(page.get("Contents", ()), page.pop(_FOUND, ()), strict=False):
@@ -82,6 +85,8 @@ def _ask(params: Response, **_: Any) -> None:
 def _read(response_dict: Response, customized_response_dict: Response, **_: Any) -> None:
     if _ASKED.get() and response_dict["status_code"] == 200:
         customized_response_dict[_FOUND] = list(_metadata(response_dict["body"]))
+        # They are most of it, and botocore, which knows nothing of them, would read through them twice.
+        response_dict["body"] = _METADATA.sub(b"", response_dict["body"])
 
 
 def _metadata(body: bytes) -> Iterator[dict[str, str]]:
@@ -89,7 +94,7 @@ def _metadata(body: bytes) -> Iterator[dict[str, str]]:
     try:
         root = ElementTree.fromstring(body)  # noqa: S314, as botocore does with the same text
     except ElementTree.ParseError:
-        return  # botocore says so
+        return  # names of metadata may be none of XML
     space = root.tag.removesuffix("ListBucketResult")
     for item in root.iterfind(f"{space}Contents"):
         told = item.find(f"{space}UserMetadata")
