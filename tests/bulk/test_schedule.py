@@ -35,6 +35,21 @@ def test_the_first_of_a_deltaspace_leads_and_then_all_go() -> None:
     assert take_all(schedule) == [late]
 
 
+def test_all_go_as_soon_as_the_first_has_its_reference_at_hand() -> None:
+    schedule = Schedule(Limits())
+    first, second, third = put("x/1.zip"), put("x/2.zip"), put("x/3.zip")
+    for action in (first, second, third):
+        schedule.add(action)
+    assert take_all(schedule) == [first]
+    schedule.sends(first)
+    assert take_all(schedule) == [second, third]
+    schedule.sends(second)
+    schedule.done(first, succeeded=False)
+    for action in (second, third):
+        schedule.done(action, succeeded=True)
+    assert schedule.idle
+
+
 def test_if_the_first_fails_the_next_leads() -> None:
     schedule = Schedule(Limits())
     first, second, third = put("x/1.zip"), put("x/2.zip"), put("x/3.zip")

@@ -10,6 +10,7 @@ import os
 import resource
 import tempfile
 import time
+from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from pathlib import Path
@@ -29,6 +30,7 @@ from deltaglider_async.errors import (
     NotFoundError,
     PreconditionFailedError,
     SourceChangedError,
+    StorageIOError,
 )
 from tests.engine.conftest import MakeClient, content, version
 
@@ -162,6 +164,78 @@ async def test_a_plain_put_removes_the_older_delta(client: DeltaGliderClient, bu
     await client.put_object(Bucket=bucket, Key="a/1.zip", Body=b"plain now", use_delta=False)
     assert set(await stored(s3, bucket)) == {"a/reference.bin", "a/0.zip.delta", "a/1.zip"}
     assert await read(client, bucket, "a/1.zip") == b"plain now"
+
+
+def noted_puts(client: DeltaGliderClient, monkeypatch: pytest.MonkeyPatch, failing: int = 0) -> list[str]:
+    """Keys that PutObject writes from now on. The first so many references fail on their way."""
+    written: list[str] = []
+    store, left = client._engine.store, failing
+    put = store.put
+
+    async def noted(bucket: str, key: str, *args: Any, **arguments: Any) -> Any:
+        nonlocal left
+        written.append(key)
+        if key.endswith("reference.bin") and left:
+            left -= 1
+            await asyncio.sleep(0.2)
+            raise StorageIOError("the line broke")
+        return await put(bucket, key, *args, **arguments)
+
+    monkeypatch.setattr(store, "put", noted)
+    return written
+
+
+async def test_of_many_first_files_one_sends_the_reference(
+    client: DeltaGliderClient, bucket: str, s3: S3Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = {f"a/{number}.zip": version(BASE, number) for number in range(6)}
+    written = noted_puts(client, monkeypatch)
+    puts = (client.put_object(Bucket=bucket, Key=key, Body=body) for key, body in files.items())
+    operations = Counter(result["DeltaGliderInfo"]["Operation"] for result in await asyncio.gather(*puts))
+    assert operations == {"create_reference": 1, "create_delta": 5}
+    assert written.count("a/reference.bin") == 1
+    assert set(await stored(s3, bucket)) == {"a/reference.bin", *(f"{key}.delta" for key in files)}
+    for key, body in files.items():
+        assert await read(client, bucket, key) == body
+
+
+async def test_who_waited_for_a_reference_that_failed_goes_on_alone(
+    client: DeltaGliderClient, bucket: str, s3: S3Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = {f"a/{number}.zip": version(BASE, number) for number in range(4)}
+    noted_puts(client, monkeypatch, failing=1)
+    puts = (client.put_object(Bucket=bucket, Key=key, Body=body) for key, body in files.items())
+    results = await asyncio.gather(*puts, return_exceptions=True)
+    assert [type(result) for result in results].count(StorageIOError) == 1
+    assert not client._engine.firsts
+    for (key, body), result in zip(files.items(), results, strict=True):
+        if isinstance(result, dict):
+            assert await read(client, bucket, key) == body
+        else:
+            assert f"{key}.delta" not in await stored(s3, bucket)
+
+
+async def test_who_waited_for_a_put_that_was_cancelled_goes_on_alone(
+    client: DeltaGliderClient, bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arrived = asyncio.Event()
+    store, put = client._engine.store, client._engine.store.put
+
+    async def held(bucket: str, key: str, *args: Any, **arguments: Any) -> Any:
+        if not arrived.is_set():
+            arrived.set()
+            await asyncio.sleep(3600)
+        return await put(bucket, key, *args, **arguments)
+
+    monkeypatch.setattr(store, "put", held)
+    first = asyncio.create_task(client.put_object(Bucket=bucket, Key="a/1.zip", Body=BASE))
+    await arrived.wait()
+    second = asyncio.create_task(client.put_object(Bucket=bucket, Key="a/2.zip", Body=version(BASE, 2)))
+    await asyncio.sleep(0.3)
+    assert not second.done()
+    first.cancel()
+    assert (await second)["DeltaGliderInfo"]["Operation"] == "create_reference"
+    assert await read(client, bucket, "a/2.zip") == version(BASE, 2)
 
 
 async def test_put_survives_losing_the_reference_race(

@@ -1,13 +1,14 @@
 """Which action may start now. Pure: no I/O, no clock.
 
-All mutable state of a transfer's order is here. `add` and `done` change it, `take` gives the next action or None if
-none may start yet.
+All mutable state of a transfer's order is here. `add`, `sends` and `done` change it, `take` gives the next action or
+None if none may start yet.
 
 Small objects wait for the service, large ones for the line and the processor. So they have queues of their own: many
 small ones are under way at once, and neither kind waits behind the other. Within a queue the order is that of the plan.
 
 The first upload into a deltaspace may have to create its reference, and the others need it. So it leads: others
-of the deltaspace are parked until it is done, then all go. If it failed, the next one leads.
+of the deltaspace are parked until it sends, with its reference at hand, or is done; then all go. If it failed before
+that, the next one leads.
 """
 
 from __future__ import annotations
@@ -92,19 +93,24 @@ class Schedule:
         """An action that was taken has ended."""
         self._count(action, -1)
         space = action.lead(self._policy)
+        if succeeded:
+            self.sends(action)
+        elif space is not None and (parked := self._parked.get(space)) is not None:
+            if parked:
+                item = parked.popleft()
+                self._queue(item[1]).appendleft(item)
+            else:
+                del self._parked[space]
+
+    def sends(self, action: Action) -> None:
+        """An action that was taken has made what it sends: those that are parked behind it may start."""
+        space = action.lead(self._policy)
         if space is None or space not in self._parked:
             return
-        parked = self._parked[space]
-        if parked and not succeeded:
-            item = parked.popleft()
-            self._queue(item[1]).appendleft(item)
-            return
-        del self._parked[space]
-        if succeeded:
-            self._led[space] = None
-            if len(self._led) > _REMEMBERED:
-                del self._led[next(iter(self._led))]
-        for item in reversed(parked):
+        self._led[space] = None
+        if len(self._led) > _REMEMBERED:
+            del self._led[next(iter(self._led))]
+        for item in reversed(self._parked.pop(space)):
             self._queue(item[1]).appendleft(item)
 
     def _queue(self, action: Action) -> deque[tuple[int, Action]]:

@@ -195,6 +195,9 @@ class _Transfer:
 
         def report(phase: Phase, position: int) -> None:
             nonlocal told
+            if phase == "sending" != told[0]:
+                self._schedule.sends(action)
+                self._changed.set()
             now = time.monotonic()
             if phase == told[0] and now - told[1] < _SECONDS_BETWEEN_ADVANCES:
                 return

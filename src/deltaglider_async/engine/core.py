@@ -70,6 +70,37 @@ class ObjectReplacedError(StorageIOError):
     """An object was replaced or deleted while it was being read."""
 
 
+class First:
+    """The reference of a deltaspace that a put of this client is about to create, for others that need it."""
+
+    def __init__(self) -> None:
+        self._drafted, self._ended = asyncio.Event(), asyncio.Event()
+        self._draft: Reference | None = None
+        self._created: Reference | None = None
+
+    def draft(self, reference: Reference) -> None:
+        """It is at hand, and on its way to its bucket."""
+        self._draft = reference
+        self._drafted.set()
+
+    def end(self, created: Reference | None) -> None:
+        """It is there; or it is not, or another one is. Said again, it changes nothing."""
+        if not self._ended.is_set():
+            self._created = created
+            self._drafted.set()
+            self._ended.set()
+
+    async def drafted(self) -> Reference | None:
+        """What it will be; None where nothing came of it."""
+        await self._drafted.wait()
+        return self._draft
+
+    async def created(self) -> Reference | None:
+        """What it is, once it is there; None where it is not."""
+        await self._ended.wait()
+        return self._created
+
+
 @dataclass
 class Engine:
     """The rooms below, for one client.
@@ -93,6 +124,8 @@ class Engine:
     encoders: Turns = field(init=False)
     places: OrderedDict[str, Places] = field(default_factory=OrderedDict, init=False)
     """What is looked for in targets, of the references used lately, by SHA-256."""
+    firsts: dict[tuple[str, str], First] = field(default_factory=dict, init=False)
+    """References under way, by bucket and deltaspace."""
     looking: asyncio.Lock = field(default_factory=asyncio.Lock, init=False)
     """Held while that is made."""
     _indexes: OrderedDict[str, Index] = field(default_factory=OrderedDict, init=False)

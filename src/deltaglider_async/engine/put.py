@@ -12,7 +12,8 @@ one is the object and the delta is leftover. A put changes exactly one form, in 
 
 A reference is created with `If-None-Match: *` and never replaced; who loses the race uses the winner's. Where the
 endpoint does not keep that condition, it is written under a key that names its digest, which no race can overwrite
-with other bytes. Nothing is sent before the delta is complete and proven. Nobody may break these rules, in this
+with other bytes. Of the puts of one client, one creates it; the others encode against it meanwhile, and write when it
+is there. Nothing is sent before the delta is complete and proven. Nobody may break these rules, in this
 module or elsewhere.
 """
 
@@ -27,6 +28,7 @@ from deltaglider_async.engine.announced import Announced, uncheckable
 from deltaglider_async.engine.core import (
     PROCESS_MEMORY,
     Engine,
+    First,
     Reference,
     ReferenceGoneError,
     Response,
@@ -62,6 +64,7 @@ from deltaglider_async.streams.spool import Spool
 
 #: How often a put begins again because the reference changed under it.
 ATTEMPTS = 8
+_TOO_LARGE = Refused("there is no reference yet, and it is larger than DG_MAX_REFERENCE_SIZE")
 
 
 async def put(engine: Engine, request: PutRequest) -> PutResult:
@@ -161,6 +164,7 @@ async def put_delta(engine: Engine, request: PutRequest, *, beside_plain: bool =
     """Write the delta form, or say why there is none. `beside_plain`: also where a plain form is, which stays."""
     access = access_only(request.arguments)
     space = keys.deltaspace(request.key)
+    alone = False
     for _ in range(ATTEMPTS):
         plain, delta, (reference, exists) = await look(engine, request, space, access)
         result: PutResult | Refused | None
@@ -170,10 +174,14 @@ async def put_delta(engine: Engine, request: PutRequest, *, beside_plain: bool =
             result = Refused(f"{where(request.bucket, keys.delta_key(request.key))} is an object of another tool")
         elif exists and reference is None:
             result = Refused(f"{where(request.bucket, keys.reference_key(space))} is not a reference of ours")
-        elif reference is None:
+        elif reference is not None:
+            result = await _put_against(engine, request, reference)
+        elif alone or (first := engine.firsts.get((request.bucket, space))) is None:
             result = await _put_first(engine, request, space)
         else:
-            result = await _put_against(engine, request, reference)
+            draft = await first.drafted()
+            result = None if draft is None else await _put_against(engine, request, draft, first)
+            alone = True  # if nothing came of that, all others that waited try as well
         if isinstance(result, Refused):
             return replace(result, absent=plain is None)
         if result is not None:
@@ -203,14 +211,12 @@ async def look(
     return heads[request.key], heads[delta_key], reference
 
 
-async def _put_against(engine: Engine, request: PutRequest, reference: Reference) -> PutResult | Refused | None:
-    """Delta form against an existing reference; None if that went meanwhile."""
-    if not serves_encryption(encryption_of(request.arguments), reference.encryption):
-        return Refused("its encryption is not that of the deltaspace's reference")
-    if reference.size > LARGEST_REFERENCE:
-        return Refused("the deltaspace's reference is larger than xdelta3 can use")
-    if reference.expires is None and reference.archived:
-        return Refused("the deltaspace's reference is archived")
+async def _put_against(
+    engine: Engine, request: PutRequest, reference: Reference, first: First | None = None
+) -> PutResult | Refused | None:
+    """Delta form against an existing reference, or one that `first` is about to create; None if there is none."""
+    if first is None and (refused := _unusable(request, reference)):
+        return refused
     request.progress("reading reference", 0)
     afar = worth_a_look(request) and not await engine.cache.holds(reference.sha256)
     if afar and (refused := await hopeless(engine, request, reference, None)):
@@ -229,16 +235,45 @@ async def _put_against(engine: Engine, request: PutRequest, reference: Reference
             delta = await encode(engine, request, lease, reference.key, spool)
             if isinstance(delta, Refused):
                 return delta
+            if first is not None:
+                created = await first.created()
+                if created is None or (refused := _unusable(request, created)):
+                    return refused if created else None
+                reference = created
             return await write_delta(engine, request, delta, reference, lease)
+
+
+def _unusable(request: PutRequest, reference: Reference) -> Refused | None:
+    """Why a reference cannot serve this put."""
+    if not serves_encryption(encryption_of(request.arguments), reference.encryption):
+        return Refused("its encryption is not that of the deltaspace's reference")
+    if reference.size > LARGEST_REFERENCE:
+        return Refused("the deltaspace's reference is larger than xdelta3 can use")
+    if reference.expires is None and reference.archived:
+        return Refused("the deltaspace's reference is archived")
+    return None
 
 
 async def _put_first(engine: Engine, request: PutRequest, space: str) -> PutResult | Refused | None:
     """The first file of a deltaspace: reference, and delta of itself; None if another's reference came first."""
+    if request.source.size is not None and request.source.size > engine.settings.max_reference_size:
+        return _TOO_LARGE
+    first, place = First(), (request.bucket, space)
+    known = engine.firsts.setdefault(place, first)
+    try:
+        return await _put_as(first, engine, request, space)
+    finally:
+        first.end(None)
+        if known is first:
+            del engine.firsts[place]
+
+
+async def _put_as(first: First, engine: Engine, request: PutRequest, space: str) -> PutResult | Refused | None:
     size = request.source.size
     if size is None:
         size = (await digest_of(request.source)).size
     if size > engine.settings.max_reference_size:
-        return Refused("there is no reference yet, and it is larger than DG_MAX_REFERENCE_SIZE")
+        return _TOO_LARGE
     async with (
         engine.puts.take(2 * size + 2 * PROCESS_MEMORY),
         engine.cache.draft(request.source.open(), limit=size) as lease,
@@ -255,6 +290,7 @@ async def _put_first(engine: Engine, request: PutRequest, space: str) -> PutResu
             delta = await encode(engine, own, lease, reference_key, spool, unchanged=True)
             if isinstance(delta, Refused):
                 return delta
+            first.draft(Reference(request.bucket, reference_key, lease.sha256, lease.size))
             request.progress("sending", 0)
             reference = None
 
@@ -263,6 +299,7 @@ async def _put_first(engine: Engine, request: PutRequest, space: str) -> PutResu
                 reference = await create_reference(engine, request, reference_key, lease)
 
             await concurrently(create, lambda: engine.cache.keep(lease))
+            first.end(reference)
             if reference is None:
                 return None  # somebody else's came first
             result = await write_delta(engine, request, delta, reference, lease)
