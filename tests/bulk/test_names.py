@@ -1,13 +1,17 @@
 from __future__ import annotations
 
+import asyncio
+import mimetypes
 import os
+import threading
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deltaglider_async.bulk.names import local_parts, object_name, prepare_place
+from deltaglider_async.bulk import names
+from deltaglider_async.bulk.names import guess_content_type, local_parts, object_name, prepare_place
 from deltaglider_async.errors import InvalidRequestError
 
 hostile = st.lists(st.sampled_from(["..", ".", "", "a", "b.zip", "\0", "...", " ", "~", "\\"]), max_size=5).map(
@@ -71,3 +75,19 @@ def test_the_folder_itself_may_be_a_link(tmp_path: Path) -> None:
     (tmp_path / "root").symlink_to(tmp_path / "real")
     prepare_place(tmp_path / "root" / "a" / "file", tmp_path / "root")
     assert (tmp_path / "real" / "a").is_dir()
+
+
+async def test_the_table_of_types_is_read_once_however_many_ask(monkeypatch: pytest.MonkeyPatch) -> None:
+    read = 0
+    usual = mimetypes.init
+
+    def count() -> None:
+        nonlocal read
+        read += 1
+        usual()
+
+    monkeypatch.setattr(names, "_READ", threading.Event())
+    monkeypatch.setattr(mimetypes, "_db", None)
+    monkeypatch.setattr(mimetypes, "init", count)
+    assert set(await asyncio.gather(*(guess_content_type("a.json") for _ in range(20)))) == {"application/json"}
+    assert read == 1

@@ -26,7 +26,8 @@ import asyncio, sys
 from pathlib import Path
 from deltaglider_async.bulk.actions import Upload
 from deltaglider_async.bulk.events import Finished, Planned, Started, Summary
-from deltaglider_async.cli.progress import Bars, Tally, display, follow
+from deltaglider_async.cli.bars import Bars
+from deltaglider_async.cli.progress import Tally, display, follow
 
 files, names, at_once, drawn, draw = int(sys.argv[1]), sys.argv[3:], int(sys.argv[2]), asyncio.Event(), Bars._draw
 

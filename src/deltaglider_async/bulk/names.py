@@ -6,6 +6,7 @@ import errno
 import mimetypes
 import os
 import stat
+import threading
 from pathlib import Path
 
 from deltaglider_async.errors import InvalidRequestError, LocalIOError
@@ -13,6 +14,9 @@ from deltaglider_async.streams.threads import in_thread
 
 #: Characters that separate or mean something in local names on this platform, beside `/`.
 _FOREIGN = "" if os.name == "posix" else '\\:*?"<>|'
+
+#: Held while the system's table of content types is read, and set when it has been.
+_READING, _READ = threading.Lock(), threading.Event()
 
 
 def local_parts(name: str) -> tuple[str, ...]:
@@ -84,6 +88,14 @@ def prepare_place(path: Path, root: Path | None) -> None:
 
 async def guess_content_type(name: str) -> str | None:
     """By the name's suffix, as `aws s3` does."""
-    if not mimetypes.inited:
-        await in_thread(mimetypes.init)  # reads the system's table
+    if not _READ.is_set():
+        await in_thread(_read_types)
     return mimetypes.guess_type(name)[0]
+
+
+def _read_types() -> None:
+    """Read the system's table, once, however many ask for it at first."""
+    with _READING:
+        if not _READ.is_set():
+            mimetypes.guess_type("any")
+            _READ.set()
