@@ -162,20 +162,30 @@ async def measure(endpoint: str, bucket: str) -> Measured:
 # -- the start of dg
 
 
-def start(folder: Path) -> tuple[list[str], dict[str, str]]:
-    """A command line of `dg --version` and its environment, in which compiled modules are at hand in that folder."""
-    environment = {**ENVIRONMENT, "HOME": str(folder), "PYTHONPYCACHEPREFIX": str(folder / "compiled")}
-    command = [sys.executable, "-m", "deltaglider_async.cli", "--version"]
-    subprocess.run(command, env=environment, cwd=folder, check=True, stdout=subprocess.DEVNULL)
+#: Arguments, and how it ends. At that port nobody answers: all is counted up to the first request.
+STARTS = {"dg --version": (["--version"], 0), "dg ls": (["ls", "s3://bucket"], 254)}
+NOBODY = {"AWS_ENDPOINT_URL": "http://127.0.0.1:1", "AWS_MAX_ATTEMPTS": "1"}
+
+
+def start(folder: Path, name: str) -> tuple[list[str], dict[str, str]]:
+    """A command line of `STARTS` and its environment, in which compiled modules are at hand in that folder."""
+    environment = {**ENVIRONMENT, **NOBODY, "HOME": str(folder), "PYTHONPYCACHEPREFIX": str(folder / "compiled")}
+    arguments, code = STARTS[name]
+    command = [sys.executable, "-m", "deltaglider_async.cli", *arguments]
+    run = subprocess.run(command, env=environment, cwd=folder, check=False, capture_output=True)
+    assert run.returncode == code, run.stderr
     return command, environment
 
 
 def modules(folder: Path) -> Counts:
-    """How many modules `dg --version` imports."""
-    command, environment = start(folder)
-    command[1:1] = ["-X", "importtime"]
-    run = subprocess.run(command, env=environment, cwd=folder, check=True, capture_output=True, text=True)
-    return {("dg --version", "modules"): run.stderr.count("\n") - 1}
+    """How many modules the commands of `STARTS` import."""
+    counts: Counts = {}
+    for name in STARTS:
+        command, environment = start(folder, name)
+        command[1:1] = ["-X", "importtime"]
+        run = subprocess.run(command, env=environment, cwd=folder, check=False, capture_output=True, text=True)
+        counts[name, "modules"] = run.stderr.count("import time:") - 1
+    return counts
 
 
 # -- instructions
@@ -184,25 +194,29 @@ VALGRIND = shutil.which("valgrind")
 
 
 def instructions(command: list[str], folder: Path, environment: dict[str, str] | None = None,
-                 stdin: bytes = b"") -> tuple[int, bytes]:  # fmt: skip
+                 stdin: bytes = b"", code: int = 0) -> tuple[int, bytes]:  # fmt: skip
     """How many instructions a program takes, and what it writes to standard output."""
     assert VALGRIND
     log = folder / "valgrind.log"
     options = ["--tool=cachegrind", "--cache-sim=no", "--cachegrind-out-file=/dev/null", f"--log-file={log}"]
     run = subprocess.run(
-        [VALGRIND, *options, *command], input=stdin, env=environment, cwd=folder, check=True, stdout=subprocess.PIPE
+        [VALGRIND, *options, *command], input=stdin, env=environment, cwd=folder, check=False, capture_output=True
     )
+    assert run.returncode == code, run.stderr
     found = re.search(r"I +refs: +([\d,]+)", log.read_text())
     assert found, log.read_text()
     return int(found[1].replace(",", "")), run.stdout
 
 
 def instructions_of_the_start(folder: Path) -> Counts:
-    """Of `dg --version`, for each instruction of an import of Typer: other Pythons make both cheaper or dearer."""
-    command, environment = start(folder)
-    dg, _ = instructions(command, folder, environment)
-    typer, _ = instructions([sys.executable, "-c", "import typer"], folder, environment)
-    return {("dg --version", "instructions, import typer = 1"): dg / typer}
+    """Of `STARTS`, for each instruction of an import of Typer: other Pythons make both cheaper or dearer."""
+    counts: Counts = {}
+    for name, (_, code) in STARTS.items():
+        command, environment = start(folder, name)
+        dg, _ = instructions(command, folder, environment, code=code)
+        typer, _ = instructions([sys.executable, "-c", "import typer"], folder, environment)
+        counts[name, "instructions, import typer = 1"] = dg / typer
+    return counts
 
 
 def pair() -> tuple[bytes, bytes]:

@@ -11,14 +11,17 @@ them can count as well what goes over the wire.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import itertools
 import json
 import random
 import sys
+import tempfile
 import threading
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from types import CodeType, FrameType
 from typing import Any
 
@@ -33,6 +36,9 @@ SMALL, LARGE = (random.Random(seed).randbytes(size) for seed, size in ((1, 40_00
 #: Of words, so that what is new in a release is worth an encoder's work.
 WORDS = [b"%08x" % number for number in random.Random(3).sample(range(1 << 32), 500)]
 TEXT = b" ".join(random.Random(4).choices(WORDS, k=5_000))
+
+#: A file of the bytes `SMALL`.
+FILE = Path("small.txt")
 
 Work = Callable[[DeltaGliderClient, str, int], Awaitable[object]]
 """What a client does in a bucket, and how often it did so before."""
@@ -63,6 +69,10 @@ async def put_a_delta_of_text(client: DeltaGliderClient, bucket: str, number: in
 
 async def put_plain(client: DeltaGliderClient, bucket: str, number: int) -> None:
     await client.put_object(Bucket=bucket, Key=f"small/{number}.txt", Body=SMALL)
+
+
+async def put_a_file(client: DeltaGliderClient, bucket: str, number: int) -> None:
+    await client.put_object(Bucket=bucket, Key=f"small/file{number}.txt", Body=FILE)
 
 
 async def put_a_delta_of_8_mib(client: DeltaGliderClient, bucket: str, number: int) -> None:
@@ -124,7 +134,7 @@ async def delete_the_last_delta(client: DeltaGliderClient, bucket: str, number: 
 WORKLOADS: dict[str, Work] = {
     work.__name__.replace("_", " "): work
     for work in (
-        put_the_first, put_a_delta, put_a_delta_of_text, put_plain, put_a_delta_of_8_mib, put_8_mib_plain,
+        put_the_first, put_a_delta, put_a_delta_of_text, put_plain, put_a_file, put_a_delta_of_8_mib, put_8_mib_plain,
         get_a_delta, get_a_delta_without_a_cache, get_plain, get_a_delta_of_8_mib, get_8_mib_plain,
         head_a_delta, list_100, copy_a_delta, delete_a_delta, delete_the_last_delta,
     )
@@ -207,4 +217,6 @@ async def run(endpoint: str, bucket: str) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(run(*sys.argv[1:]))
+    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
+        FILE.write_bytes(SMALL)
+        asyncio.run(run(*sys.argv[1:]))
