@@ -485,3 +485,35 @@ async def test_folders_come_with_the_sum_from_one_listing(client: DeltaGliderCli
     assert [(space.prefix, space.original_size) for space in found.deltaspaces] == [("a/", 5), ("b/", 7)]
     assert found.total_size == 12
     assert (await client.get_bucket_stats(bucket)).deltaspaces == ()
+
+
+async def test_listings_use_the_sizes_that_statistics_kept(
+    make_client: MakeClient, client: DeltaGliderClient, bucket: str, s3: S3Client
+) -> None:
+    await fill(s3, bucket, {f"a/{number:02}.delta": (number + 1, delta("a", 1000 + number)) for number in range(40)})
+    await client.get_bucket_stats(bucket, "detailed", remember=True)
+    # Another one takes the place of one of them, and there is a new one.
+    await fill(s3, bucket, {"a/07.delta": (50, delta("a", 7000)), "a/99.delta": (1, delta("a", 1099))})
+
+    async with make_client() as other:
+        with counted(other) as calls:
+            page = await other.list_objects_v2(Bucket=bucket, FetchMetadata="sizes")
+        assert calls == {"ListObjectsV2": 1, "GetObject": 1, "HeadObject": 2}
+        sizes = {entry["Key"]: entry["Size"] for entry in page["Contents"]}
+        expected = {f"a/{number:02}": 1000 + number for number in range(40)} | {"a/07": 7000, "a/99": 1099}
+        assert sizes == expected
+        with counted(other) as calls:
+            again = await other.list_objects_v2(Bucket=bucket, FetchMetadata="sizes")
+        assert {entry["Key"]: entry["Size"] for entry in again["Contents"]} == expected
+        assert calls == {"ListObjectsV2": 1}
+        with counted(other) as calls:  # all that there is to know is another thing
+            everything = await other.list_objects_v2(Bucket=bucket, FetchMetadata=True)
+        assert calls == {"ListObjectsV2": 1, "HeadObject": 41}
+        assert all("deltaglider-reference-key" in entry["Metadata"] for entry in everything["Contents"])
+
+
+async def test_a_few_sizes_are_asked_for_at_once(client: DeltaGliderClient, bucket: str, s3: S3Client) -> None:
+    await fill(s3, bucket, {f"a/{number:02}.delta": (1, delta("a", 1000)) for number in range(10)})
+    with counted(client) as calls:
+        await client.list_objects_v2(Bucket=bucket, FetchMetadata="sizes")
+    assert calls == {"ListObjectsV2": 1, "HeadObject": 10}

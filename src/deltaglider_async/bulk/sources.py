@@ -149,7 +149,8 @@ async def listing(
 ) -> AsyncGenerator[StoredObject, None]:
     """The logical objects whose keys start with `prefix`, in order; memory: one page.
 
-    `original_sizes` costs a request per delta whose size is not known yet. `access` goes with every request.
+    `original_sizes` costs a request per delta whose size is neither known nor kept in the bucket. `access` goes with
+    every request.
     """
     token: str | None = None
     while True:
@@ -158,7 +159,7 @@ async def listing(
             Prefix=prefix,
             MaxKeys=EASY_PAGE,
             ContinuationToken=token,
-            FetchMetadata=original_sizes,
+            FetchMetadata="sizes" if original_sizes else False,
             **access,
         )
         for entry in page.get("Contents", []):

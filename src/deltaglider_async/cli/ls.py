@@ -109,7 +109,7 @@ async def _objects(client: DeltaGliderClient, place: InS3, form: Format, asking:
             Prefix=place.key,
             Delimiter="" if form.recursive else "/",
             ContinuationToken=token,
-            FetchMetadata=True,
+            FetchMetadata="sizes",
             **arguments,
         )
         for folder in page.get("CommonPrefixes", []):

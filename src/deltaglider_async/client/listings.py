@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Unpack, cast
+from typing import TYPE_CHECKING, Any, Literal, Unpack, cast
 
 from deltaglider_async.client.base import ClientBase
 from deltaglider_async.engine import versions as histories
-from deltaglider_async.engine.core import Response, access_only
+from deltaglider_async.engine.core import Engine, Response, access_only
 from deltaglider_async.engine.listing import (
     Entry,
     Listing,
@@ -15,6 +15,7 @@ from deltaglider_async.engine.listing import (
     decode_token,
     encode_token,
     fetch_metadata,
+    fetch_sizes,
     read_page,
     recall,
     shown,
@@ -49,14 +50,17 @@ class Listings(ClientBase):
         ContinuationToken: str | None = None,
         StartAfter: str | None = None,
         EncodingType: str | None = None,
-        FetchMetadata: bool = False,
+        FetchMetadata: bool | Literal["sizes"] = False,
         **arguments: Unpack[ListObjectsV2Arguments],
     ) -> ListObjectsV2Response:
         """A page of logical keys, in S3's order. boto3's arguments and response.
 
         Each entry carries `Metadata` with the strings `deltaglider-is-delta`, `deltaglider-original-size`,
         `deltaglider-compression-ratio` (share saved) and `deltaglider-reference-key`. `Size` of a delta is its
-        stored size, until a HEAD told this client the original's; `FetchMetadata=True` asks, by concurrent HEADs.
+        stored size, until a HEAD told this client the original's; `FetchMetadata=True` asks, by concurrent HEADs, or
+        has MinIO tell it in the listing. `"sizes"` does so only for deltas whose original's size this client does not
+        know, and statistics have not kept in the bucket (`remember=True`); of the others there is no
+        `deltaglider-reference-key`.
 
         Raises `NotFoundError` (no such bucket), `InvalidRequestError` (a foreign token, a bad argument),
         `StorageIOError`.
@@ -75,11 +79,9 @@ class Listings(ClientBase):
         }
         most = self._checked("ListObjectsV2", asked | arguments)
         after = StartAfter or "" if ContinuationToken is None else decode_token(ContinuationToken)
-        listing = Listing(Bucket, Prefix or "", Delimiter or "", after, _passed(arguments), FetchMetadata)
+        listing = Listing(Bucket, Prefix or "", Delimiter or "", after, _passed(arguments), bool(FetchMetadata))
         page = await read_page(self._engine, listing, most)
-        recall(self._engine, Bucket, page.entries)
-        if FetchMetadata:
-            await fetch_metadata(self._engine, Bucket, page.entries, arguments)
+        await _fetch(self._engine, Bucket, page.entries, arguments, FetchMetadata)
         response = _answer(page, asked, most) | {"KeyCount": len(page.entries)}
         if page.truncated:
             response["NextContinuationToken"] = encode_token(page.entries[-1])
@@ -97,7 +99,7 @@ class Listings(ClientBase):
         MaxKeys: int | None = None,
         ContinuationToken: str | None = None,
         StartAfter: str | None = None,
-        FetchMetadata: bool = False,
+        FetchMetadata: bool | Literal["sizes"] = False,
         *,
         Marker: str | None = None,
         EncodingType: str | None = None,
@@ -124,11 +126,9 @@ class Listings(ClientBase):
         after = Marker or StartAfter or "" if ContinuationToken is None else decode_token(ContinuationToken)
         # The second version can say all that the first one does, owners if asked.
         owners = _passed(arguments) | {"FetchOwner": True}
-        listing = Listing(Bucket, Prefix or "", Delimiter or "", after, owners, FetchMetadata)
+        listing = Listing(Bucket, Prefix or "", Delimiter or "", after, owners, bool(FetchMetadata))
         page = await read_page(self._engine, listing, most)
-        recall(self._engine, Bucket, page.entries)
-        if FetchMetadata:
-            await fetch_metadata(self._engine, Bucket, page.entries, arguments)
+        await _fetch(self._engine, Bucket, page.entries, arguments, FetchMetadata)
         response: Response = {"Contents": []} | _answer(page, asked, most) | {"Marker": Marker or ""}
         if page.truncated:
             response |= {"NextMarker": page.entries[-1].key, "NextContinuationToken": encode_token(page.entries[-1])}
@@ -187,6 +187,15 @@ class Listings(ClientBase):
         if arguments.get("EncodingType") not in (None, "url"):
             raise invalid_argument(operation, f"EncodingType is {arguments['EncodingType']!r}. Accepted: url.")
         return LARGEST_PAGE if most is None else min(most, LARGEST_PAGE)
+
+
+async def _fetch(
+    engine: Engine, bucket: str, page: list[Entry], arguments: Mapping[str, Any], wanted: bool | Literal["sizes"]
+) -> None:
+    """What is to be known of the deltas of a page, besides what the listing tells."""
+    recall(engine, bucket, page)
+    if wanted:
+        await (fetch_sizes if wanted == "sizes" else fetch_metadata)(engine, bucket, page, arguments)
 
 
 def _passed(arguments: Mapping[str, Any]) -> Response:

@@ -14,9 +14,11 @@ import json
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 from urllib.parse import quote_plus
 
+from deltaglider_async.engine import kept_sizes
 from deltaglider_async.engine.core import Engine, Response, access_only
 from deltaglider_async.engine.parallel import for_each
 from deltaglider_async.engine.read_ahead import ReadAhead, rolled_up
@@ -25,8 +27,11 @@ from deltaglider_async.format import metadata as meta
 from deltaglider_async.store.errors import invalid_argument
 from deltaglider_async.store.pages import ObjectPages
 
-#: HEADs at once for `FetchMetadata` and statistics: about what keeps one core busy at 1 ms of work each.
-HEADS_AT_ONCE = 32
+#: HEADs at once for `FetchMetadata` and statistics: as many as there are connections. At 0.2 ms of work each they keep
+#: one core busy where an answer takes 13 ms.
+HEADS_AT_ONCE = 64
+#: So many HEADs are worth a look for the sizes that statistics keep in the bucket.
+_WORTH_A_LOOK = 32
 #: What a first page has more than is wanted, and at least an eighth: for hidden names, and to see what follows.
 _SPARE = 16
 
@@ -147,6 +152,20 @@ async def fetch_metadata(engine: Engine, bucket: str, page: list[Entry], argumen
                     yield entry
 
     await for_each(deltas(), ask, HEADS_AT_ONCE)
+
+
+async def fetch_sizes(engine: Engine, bucket: str, page: list[Entry], arguments: Mapping[str, Any]) -> None:
+    """As `fetch_metadata`, for those deltas whose original's size is not remembered, nor kept in the bucket."""
+
+    def unknown() -> list[Entry]:
+        return [entry for entry in page if entry.is_delta and entry.original_size is None]
+
+    untold = [entry for entry in unknown() if "Metadata" not in (entry.item or {})]
+    if len(untold) > _WORTH_A_LOOK and not engine.remembered.sizes(bucket):
+        kept = await kept_sizes.read(engine, bucket, access_only(arguments), [])
+        engine.remembered.replace_sizes(bucket, dict(islice(kept.items(), engine.remembered.most_sizes)))
+        recall(engine, bucket, page)
+    await fetch_metadata(engine, bucket, unknown(), arguments)
 
 
 def recall(engine: Engine, bucket: str, page: list[Entry]) -> None:
