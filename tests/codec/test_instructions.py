@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 from tests.vcdiff import LARGEST_WINDOW, add, copy, number, run, start, window
 
-from deltaglider_async.codec import instructions, xdelta
-from deltaglider_async.codec.instructions import _CODES, RefusedError
+from deltaglider_async.codec import xdelta
+from deltaglider_async.codec.instructions import _CODES, RefusedError, Target
 from deltaglider_async.codec.process import stream_through
 from deltaglider_async.codec.vcdiff import ADLER32, beginning
 from deltaglider_async.codec.windows import UnknownWindowsError, read_window
@@ -83,9 +83,12 @@ def here(known: OnDisk, delta: bytes) -> bytes | None:
                 or place + found.length > len(delta)
             ):
                 return None
-            target = bytearray(found.size)
-            instructions.decode(found, delta[place : place + found.length], known.fd, memoryview(target))
-            made, place = made + target, place + found.length
+            target = Target(found, delta[place : place + found.length], known.fd, known.size)
+            buffer = memoryview(bytearray(found.size))
+            target.check(memoryview(bytearray(1000)))
+            for begin in range(0, found.size, 30_011):
+                target.fill(begin, buffer[begin : begin + 30_011])
+            made, place = made + buffer, place + found.length
     except (RefusedError, UnknownWindowsError, IndexError):
         return None
     return made
@@ -320,7 +323,10 @@ async def test_what_is_given_up_leaves_nothing(tmp_path: Path, length: int) -> N
         assert await anext(body) == b"x" * MIB
         await body.aclose()
         with pytest.raises(TimeoutError):
-            async with asyncio.timeout(0.02), aclosing(xdelta.decode(known, chunks(delta * 1000), 1 << 40)) as body:
+            async with (
+                asyncio.timeout(0.02),
+                aclosing(xdelta.decode(known, chunks(start(b"") + one * 5000), 1 << 40)) as body,
+            ):
                 async for _ in body:
                     await asyncio.sleep(0)
         with pytest.raises(LookupError, match="source failed"):

@@ -543,6 +543,7 @@ async def test_a_cancelled_put_leaves_nothing_behind(client: DeltaGliderClient, 
     begun = time.perf_counter()
     await client.put_object(Bucket=bucket, Key="whole/1.zip", Body=body())
     duration = time.perf_counter() - begun
+    await client._engine.cache.settle()
     before, baseline = leftovers(), await stored(s3, bucket)
     for step in range(12):
         with anyio.move_on_after(duration * step / 12):
@@ -551,6 +552,7 @@ async def test_a_cancelled_put_leaves_nothing_behind(client: DeltaGliderClient, 
         await asyncio.sleep(duration * (12 - step) / 24)
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
+        await client._engine.cache.settle()
         assert leftovers() == before
     after = await stored(s3, bucket)
     assert "unfinished upload" not in after.values()
@@ -568,6 +570,7 @@ async def test_a_body_that_fails_leaves_nothing_behind(client: DeltaGliderClient
         raise ConnectionResetError("the uploader went away")
 
     await client.put_object(Bucket=bucket, Key="0.zip", Body=BASE)
+    await client._engine.cache.settle()
     before, baseline = leftovers(), await stored(s3, bucket)
     for size in (0, 3, 9, 20):
         for key in ("1.zip", "new/1.zip", "1.txt"):

@@ -49,6 +49,7 @@ class DiskEntries:
         self._size = 0
         self._scanning = threading.Lock()
         self._own = own
+        self.lasting = own is None
         self._shrink()
 
     @classmethod

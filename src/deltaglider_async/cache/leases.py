@@ -2,7 +2,7 @@
 
 Theory of operation. For each SHA-256 there is at most one live reference (plain bytes, counted leases) and at
 most one flight (one task that prepares it, and a queue of others that wait for it). `References` owns both
-and changes them in five methods, without I/O and without awaiting:
+and changes them in these methods, without I/O and without awaiting:
 
 * `ask` gives a live reference, or a place in the queue, or the flight itself;
 * `add` makes plain bytes live and serves every waiter its lease at once, so that a reference cannot end
@@ -33,12 +33,16 @@ MIB = 1024 * 1024
 
 @dataclass(eq=False, slots=True)
 class Reference:
-    """The plain bytes of one reference, shared by its leases."""
+    """The plain bytes of one reference, shared by its leases.
+
+    `unsealed`: it is to be stored, which the end of its last lease sees to.
+    """
 
     sha256: str
     size: int
     plain: Plain
     leases: int = 0
+    unsealed: bool = False
 
 
 #: What a waiter gets: its lease, the failure that all get, or None: it is its turn to prepare.
@@ -56,6 +60,12 @@ class References:
     def knows(self, sha256: str) -> bool:
         """Whether a reference is live or on its way."""
         return sha256 in self._live or sha256 in self._flights
+
+    def leave_unsealed(self, sha256: str | None = None) -> None:
+        """The reference, or each that is live, is not to be stored any more."""
+        for reference in self._live.values():
+            if sha256 in (None, reference.sha256):
+                reference.unsealed = False
 
     def ask(self, sha256: str) -> Reference | Place | None:
         """A reference with a lease for the caller, or a place to await, or None: the caller has the flight."""

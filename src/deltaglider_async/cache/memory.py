@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 class MemoryEntries:
     """Entries as tuples of blocks. The lock is held for bookkeeping only, never while sealing."""
 
+    lasting = False
+
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self._entries: OrderedDict[str, tuple[bytes, ...]] = OrderedDict()

@@ -1,15 +1,19 @@
-"""The reference cache: a lease of any reference, downloaded at most once, kept sealed within a bound."""
+"""The reference cache: a lease of any reference, downloaded at most once, kept sealed within a bound.
+
+A reference that was downloaded, or that a put has created, is sealed when its last lease ends, and nobody waits for
+that: who came for it has gone on, and who comes meanwhile shares the plain bytes, of which sealing has a lease. One is
+sealed in this way at a time. Who gives back another one meanwhile waits, so that memory stays bounded.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
 import re
 import secrets
 import threading
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterable
-from contextlib import asynccontextmanager, closing
+from contextlib import asynccontextmanager, closing, suppress
 from typing import Protocol
 
 import anyio
@@ -26,12 +30,13 @@ from deltaglider_async.errors import (
     LocalIOError,
 )
 from deltaglider_async.settings import MIB, Settings
-from deltaglider_async.streams.threads import in_thread, until, until_done
+from deltaglider_async.streams.digest import Digest
+from deltaglider_async.streams.threads import StoppedError, in_thread, until, until_done
 
 _log = logging.getLogger(__name__)
 
 #: Small chunks are gathered up to this many bytes before a thread is worth its while.
-_GATHERED = MIB
+_GATHERED = 4 * MIB
 #: Whole references that are sealed or unsealed at a time: more would not be faster, and keep the loop's
 #: threads from everything else.
 _SIDE_BY_SIDE = 3
@@ -41,6 +46,8 @@ class Entries(Protocol):
     """Where sealed entries rest. All methods but `stored_size` block; all may be called from any thread."""
 
     limit: int
+    lasting: bool
+    """Whether they outlive this process."""
 
     def holds(self, sha256: str) -> bool:
         """Whether there is an entry, which becomes the most recently used."""
@@ -80,6 +87,12 @@ class ReferenceCache:
         self._plain = plain
         self._references = References()
         self._side_by_side = asyncio.Semaphore(_SIDE_BY_SIDE)
+        self._sealing: asyncio.Task[None] | None = None
+        self._sealed = ""
+        """The SHA-256 of what is being sealed, or was last."""
+        self._give_up = threading.Event()
+        """Ends it. Not a cancellation: a task that has not begun could not give its lease back."""
+        self._closed = False
 
     @classmethod
     async def open(cls, settings: Settings) -> ReferenceCache:
@@ -100,9 +113,28 @@ class ReferenceCache:
         return cls(opened[0], key, default_plain())
 
     async def aclose(self) -> None:
-        """Let go of the entries: without a key of the user's own they disappear. May be called again."""
-        with anyio.CancelScope(shield=True):
-            await in_thread(self._entries.close)
+        """Let go of the entries: without a key of the user's own they disappear. May be called again.
+
+        What is being sealed is stored before, if it outlives this.
+        """
+        self._closed = True
+        try:
+            await self.settle(give_up=not self._entries.lasting)
+        finally:
+            with anyio.CancelScope(shield=True):
+                await in_thread(self._entries.close)
+
+    async def settle(self, *, give_up: bool = False) -> None:
+        """Wait until nothing is being sealed. Cancelled, or with `give_up`, it is not stored."""
+        if self._sealing is not None:
+            if give_up:
+                self._give_up.set()
+            try:
+                await asyncio.wait((self._sealing,))
+            except asyncio.CancelledError:
+                self._give_up.set()
+                await until_done(self._sealing)
+                raise
 
     @asynccontextmanager
     async def lease(
@@ -147,13 +179,16 @@ class ReferenceCache:
             yield lease
 
     async def keep(self, lease: Lease) -> None:
-        """Store a leased reference, if it is not yet stored and the bound allows."""
+        """Have a leased reference stored when its last lease ends, if it is not yet and the bound allows."""
         if not await in_thread(self._entries.holds, lease.sha256):
-            await self._store(lease.reference)
+            lease.reference.unsealed = self._fits(lease.reference)
 
     async def evict(self, sha256: str) -> None:
         """Remove the entry of a reference, if there is one. Live leases go on. Raises `LocalIOError`."""
         sha256 = _checked(sha256)
+        self._references.leave_unsealed(sha256)
+        if self._sealed == sha256:
+            await self.settle(give_up=True)
         try:
             await in_thread(self._entries.remove, sha256)
         except OSError as error:
@@ -161,6 +196,8 @@ class ReferenceCache:
 
     async def clear(self) -> None:
         """Remove every entry of this cache's key. Live leases go on. Raises `LocalIOError`."""
+        self._references.leave_unsealed()
+        await self.settle(give_up=True)
         try:
             await in_thread(self._entries.clear)
         except OSError as error:
@@ -173,13 +210,37 @@ class ReferenceCache:
     @asynccontextmanager
     async def _leased(self, reference: Reference, surplus: Plain | None = None) -> AsyncGenerator[Lease, None]:
         """Owns one lease of `reference` from here on, and `surplus` where it is not the reference's own."""
-        lease = Lease(reference)
+        lease, failed = Lease(reference), True
         try:
             if surplus not in (None, reference.plain):
                 await in_thread(surplus.close)
             yield lease
+            failed = False
         finally:
             lease.end()
+            await self._end(reference, wait=not failed)
+
+    async def _end(self, reference: Reference, *, wait: bool) -> None:
+        """Give back one lease. With the last one the reference is stored where that was left: soon, or, with `wait` and
+        while another one is, now.
+        """
+        if reference.leases == 1 and reference.unsealed and not self._closed:
+            reference.unsealed = False
+            if self._sealing is None or self._sealing.done():
+                self._sealed, self._give_up = reference.sha256, threading.Event()
+                self._sealing = asyncio.ensure_future(self._store_and_end(reference, self._give_up))
+                return
+            if wait:
+                await self._store_and_end(reference, threading.Event())
+                return
+        if (plain := self._references.end(reference)) is not None:
+            await in_thread(plain.close)
+
+    async def _store_and_end(self, reference: Reference, stop: threading.Event) -> None:
+        try:
+            with suppress(StoppedError):
+                await self._store(reference, stop)
+        finally:
             if (plain := self._references.end(reference)) is not None:
                 await in_thread(plain.close)
 
@@ -200,7 +261,7 @@ class ReferenceCache:
             raise
 
     async def _prepare(self, sha256: str, size: int, fetch: Callable[[], AsyncIterator[bytes]]) -> Reference:
-        """The flight of `sha256`: make it live, from the cache or by a download that is then stored."""
+        """The flight of `sha256`: make it live, from the cache or by a download that is to be stored."""
         try:
             plain = await self._unsealed(sha256, size)
             stored = plain is not None
@@ -217,8 +278,8 @@ class ReferenceCache:
         try:
             if reference.plain is not plain:
                 await in_thread(plain.close)
-            if not stored:
-                await self._store(reference)
+            elif not stored:
+                reference.unsealed = self._fits(reference)
         except BaseException:
             if (last := self._references.end(reference)) is not None:
                 await in_thread(last.close)
@@ -275,21 +336,21 @@ class ReferenceCache:
 
     async def _fill(self, plain: Plain, chunks: AsyncIterator[bytes], limit: int) -> tuple[int, str] | None:
         """Write all chunks; size and SHA-256 of them, or None as soon as there are more than `limit` bytes."""
-        digest = hashlib.sha256()
-        size = waiting = 0
+        digest = Digest()
+        waiting = 0
         gathered: list[bytes] = []
 
         def write(pieces: list[bytes]) -> None:
             for piece in pieces:
-                digest.update(piece)
                 plain.write(piece)
 
         await in_thread(plain.open)
-        writing: asyncio.Future[None] | None = None  # one at a time, while the next chunks are fetched
+        # One at a time, while the next chunks are fetched, and hashed in another thread.
+        writing: asyncio.Future[None] | None = None
         try:
             async for chunk in chunks:
-                size += len(chunk)
-                if size > limit:
+                await digest.update(chunk)
+                if digest.size > limit:
                     break
                 gathered.append(chunk)
                 waiting += len(chunk)
@@ -304,19 +365,23 @@ class ReferenceCache:
             raise
         if writing is not None:
             await writing
-        if size > limit:
+        if digest.size > limit:
             return None
         await in_thread(write, gathered)
         await in_thread(plain.freeze)
-        return size, digest.hexdigest()
+        return digest.size, await digest.hexdigest()
 
-    async def _store(self, reference: Reference) -> None:
+    def _fits(self, reference: Reference) -> bool:
+        """Whether it can be stored."""
+        if sealed_size(reference.size) <= self._entries.limit:
+            return True
+        sha256, size = reference.sha256, reference.size
+        _log.info("reference %s of %d bytes exceeds the bound of the cache and is used uncached", sha256, size)
+        return False
+
+    async def _store(self, reference: Reference, stop: threading.Event) -> None:
         """Seal and store. What the local disk refuses does not fail the caller, who has the reference."""
         sha256, size = reference.sha256, reference.size
-        if sealed_size(size) > self._entries.limit:
-            _log.info("reference %s of %d bytes exceeds the bound of the cache and is used uncached", sha256, size)
-            return
-        stop = threading.Event()
         blocks = until(stop, seal(reference.plain.read, sha256, size, self._key))
         try:
             async with self._side_by_side:

@@ -5,16 +5,22 @@ a window has few instructions, as those of a large file with few changes have, r
 they name is all there is to do. Each instruction takes Python about a microsecond, so that windows of many are left to
 xdelta3 (`few`), and so is each window that is wrong in any way, or of a kind that xdelta3 does not write: it says what
 is wrong. So this decodes to what xdelta3 decodes to, or to nothing.
+
+A window whose target is long pieces of the reference is read twice, for its checksum and to be given out, and no more
+of it is in memory than a piece. Any other one is made in memory: it copies from itself, or takes many reads.
 """
 
 from __future__ import annotations
 
 import os
 import zlib
+from bisect import bisect_right
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 
 from deltaglider_async.codec.vcdiff import LONGEST_NUMBER
 from deltaglider_async.codec.windows import UnknownWindowsError, Window, number
+from deltaglider_async.errors import DiffDecodeError
 
 #: The largest target of a window that xdelta3 decodes, in bytes.
 LARGEST_WINDOW = 16 << 20
@@ -22,7 +28,12 @@ LARGEST_WINDOW = 16 << 20
 _LARGEST_SOURCE = 1 << 31
 #: Bytes of instructions, of all windows so far: so many, and one for so many bytes of the target.
 _FEW, _TARGET_OF_EACH = 8192, 1024
-_RUN, _ADD, _COPY = range(3)
+#: Bytes of the target that an instruction makes, at least and on average, for a window to be read twice.
+_LONG = 32 * 1024
+#: Bytes that are checked at a time: they stay in the processor's cache.
+_CHECKED = 256 * 1024
+#: What is done: the three of the code table, and a copy within the target.
+_RUN, _ADD, _COPY, _COPY_WITHIN = range(4)
 #: Modes of addresses: from the start, back from here, after one of the last few, and equal to an older one.
 _SELF, _HERE, _NEAR = range(3)
 _NEAR_SLOTS, _SAME_SLOTS = 4, 3
@@ -46,57 +57,119 @@ def few(window: Window, instructions: int, made: int) -> bool:
     return instructions + here <= _FEW + (made + window.size) // _TARGET_OF_EACH
 
 
-def decode(window: Window, data: bytes, descriptor: int, target: memoryview) -> None:
-    """Write what a window makes into `target`, which has its size. `data` are its bytes in the stream; the reference is
-    read from a descriptor at any place. Blocks. Raises `RefusedError`.
+class Target:
+    """What a window makes, after `check`.
+
+    `data` are the window's bytes in the stream; the reference, of so many bytes, is read from a descriptor at any
+    place. Its methods block.
     """
-    try:
-        _decode(window, data, descriptor, target)
-    except (IndexError, UnknownWindowsError, OSError):
-        raise RefusedError from None
-    if window.adler32 is not None and zlib.adler32(target) != window.adler32:
-        raise RefusedError
+
+    def __init__(self, window: Window, data: bytes, descriptor: int, reference: int) -> None:
+        self._window, self._reference = window, reference
+        self._plan = _Plan(data, descriptor)
+        self._made: memoryview | None = None
+
+    def check(self, scratch: memoryview) -> None:
+        """Read the window, and compare its checksum if it has one, with some memory. Raises `RefusedError`."""
+        window, plan = self._window, self._plan
+        try:
+            _read(plan, window, self._reference)
+            if plan.within or len(plan.ends) > 2 + window.size // _LONG:
+                self._made = memoryview(bytearray(window.size))
+                plan.fill(0, self._made)
+            if window.adler32 is not None and self._checksum(scratch[:_CHECKED]) != window.adler32:
+                raise RefusedError
+        except (IndexError, UnknownWindowsError, OSError):
+            raise RefusedError from None
+
+    def fill(self, start: int, into: memoryview) -> None:
+        """The target from a place on. Raises `DiffDecodeError` where the reference cannot be read any more."""
+        if self._made is not None:
+            into[:] = self._made[start : start + len(into)]
+            return
+        try:
+            self._plan.fill(start, into)
+        except (OSError, RefusedError) as error:
+            raise DiffDecodeError("the reference could not be read") from error
+
+    def _checksum(self, scratch: memoryview) -> int:
+        if self._made is not None:
+            return zlib.adler32(self._made)
+        checksum = 1
+        for start in range(0, self._window.size, len(scratch)):
+            part = scratch[: self._window.size - start]
+            self._plan.fill(start, part)
+            checksum = zlib.adler32(part, checksum)
+        return checksum
 
 
-def _decode(window: Window, data: bytes, descriptor: int, target: memoryview) -> None:
+@dataclass(slots=True)
+class _Plan:
+    """Where the target of a window comes from: by its instructions, where each ends, what it does, and its place in the
+    data, the reference or the target.
+    """
+
+    data: bytes
+    descriptor: int
+    ends: list[int] = field(default_factory=list)
+    kinds: list[int] = field(default_factory=list)
+    places: list[int] = field(default_factory=list)
+    within: bool = False
+
+    def fill(self, start: int, into: memoryview) -> None:
+        """The target from a place on; with a copy within it, from its start on. Raises `RefusedError`, `OSError`."""
+        index, done = bisect_right(self.ends, start), 0
+        while done < len(into):
+            skipped = start + done - (self.ends[index - 1] if index else 0)
+            end = min(len(into), self.ends[index] - start)
+            kind, place, part = self.kinds[index], self.places[index] + skipped, into[done:end]
+            if kind == _COPY:
+                _pread(self.descriptor, part, place)
+            elif kind == _ADD:
+                part[:] = self.data[place : place + len(part)]
+            elif kind == _RUN:
+                part[:] = self.data[place - skipped : place - skipped + 1] * len(part)
+            else:
+                _repeat(into, place, done, end)
+            index, done = index + 1, end
+
+
+def _read(plan: _Plan, window: Window, reference: int) -> None:
+    """Read the instructions of a window. Raises `RefusedError`, `IndexError`, `UnknownWindowsError`."""
     size, begin = window.source
     content, instructions, addresses = window.sections
     # Where the sections end, and where the next byte of each is.
     end_of_instructions = window.length - addresses
     end_of_content = end_of_instructions - instructions
     content_place, instruction_place, address_place = end_of_content - content, end_of_content, end_of_instructions
-    known = _Addresses()
-    position = 0
+    data, known, position = plan.data, _Addresses(), 0
     while instruction_place < end_of_instructions:
         opcode, instruction_place = data[instruction_place], instruction_place + 1
         for kind, length, mode in _CODES[opcode]:
             if not length:
                 length, instruction_place = number(data, instruction_place)
-            end = position + length
-            if end > window.size:
-                raise RefusedError
             if kind == _COPY:
-                address, address_place = known.read(mode, size + position, data, address_place)
-                if address + length <= size:
-                    _read(descriptor, begin + address, target[position:end])
-                elif size <= address < size + position:
-                    _repeat(target, address - size, position, end)
+                place, address_place = known.read(mode, size + position, data, address_place)
+                if place + length <= size:
+                    place += begin
+                    if place + length > reference:
+                        raise RefusedError
+                elif place >= size:
+                    kind, place, plan.within = _COPY_WITHIN, place - size, True
                 else:
                     raise RefusedError
             else:
-                taken = length if kind == _ADD else 1
-                if content_place + taken > end_of_content:
+                place, content_place = content_place, content_place + (length if kind == _ADD else 1)
+                if content_place > end_of_content:
                     raise RefusedError
-                found = data[content_place : content_place + taken]
-                target[position:end] = found if kind == _ADD else found * length
-                content_place += taken
-            position = end
-    if (position, content_place, instruction_place, address_place) != (
-        window.size,
-        end_of_content,
-        end_of_instructions,
-        window.length,
-    ):
+            position += length
+            if position > window.size:
+                raise RefusedError
+            plan.ends.append(position)
+            plan.kinds.append(kind)
+            plan.places.append(place)
+    read = (position, content_place, instruction_place, address_place)
+    if read != (window.size, end_of_content, end_of_instructions, window.length):
         raise RefusedError
 
 
@@ -126,10 +199,8 @@ class _Addresses:
         return value, place
 
 
-def _read(descriptor: int, position: int, into: memoryview) -> None:
+def _pread(descriptor: int, into: memoryview, position: int) -> None:
     """Fill `into` from the reference."""
-    if position + len(into) >= 1 << 63:
-        raise RefusedError
     while into:
         taken = os.preadv(descriptor, [into], position)
         if not taken:

@@ -1,6 +1,7 @@
-"""Deltas of few instructions, decoded without a process: window by window in a thread, one ahead of what is read.
+"""Deltas of few instructions, decoded without a process: in a thread, a little ahead of what is read.
 
-Memory: two windows of the target, of 16 MiB at most and mostly of 8, and one of the delta.
+Memory: a window of the delta, and a few pieces of the target; all of a window's target, 16 MiB at most and mostly 8,
+where it copies from itself.
 """
 
 from __future__ import annotations
@@ -8,43 +9,49 @@ from __future__ import annotations
 import asyncio
 from contextlib import aclosing
 
-from deltaglider_async.codec.instructions import RefusedError, decode, few
+from deltaglider_async.codec.instructions import RefusedError, Target, few
 from deltaglider_async.codec.windows import UnknownWindowsError, Window, read_window
 from deltaglider_async.streams import CHUNK, Chunks
 from deltaglider_async.streams.threads import in_thread, until_done
 
 #: A process is no slower where windows are smaller than this, in bytes, beyond the first so many.
 _SMALL, _MOST_SMALL = 16 * 1024, 1024
+#: Bytes that a thread makes at a time, while as many are given out.
+_AT_A_TIME = 2 * CHUNK
 
 
 class Unaided:
     """The windows of a delta from the first one on, up to one that is left to xdelta3.
 
-    `delta` goes on after `head`, with which the first window begins. `descriptor` is the reference's, `size` the
-    recorded size of the target in bytes.
+    `delta` goes on after `head`, with which the first window begins. The reference has a descriptor and a size, `size`
+    is that recorded of the target; both in bytes.
     """
 
-    def __init__(self, head: bytes, delta: Chunks, descriptor: int, size: int) -> None:
+    def __init__(self, head: bytes, delta: Chunks, descriptor: int, reference: int, size: int) -> None:
         self._held = bytearray(head)
-        self._delta, self._descriptor, self._size = delta, descriptor, size
+        self._delta, self._descriptor, self._reference, self._size = delta, descriptor, reference, size
         self._instructions = self._made = self._windows = 0
-        self._spare: list[bytearray] = []
+        self._buffers: list[bytearray] = []
+        #: The window that is being decoded, as far as it was.
+        self._window: Window | None = None
+        self._target: Target | None = None
+        self._position = 0
         #: Whether all of the delta was decoded.
         self.whole = False
 
     async def chunks(self) -> Chunks:
-        """What the windows make; each is given out when its checksum, if it has one, was right."""
+        """What the windows make; of each, nothing is given out before its checksum, if it has one, was right."""
         working = await self._begin()
         try:
             while working is not None:
-                decoded = await working
-                if decoded is None:
+                found = await working
+                if found is None:
                     return
                 working = await self._begin()
-                buffer, size = decoded
+                buffer, size = found
                 for start in range(0, size, CHUNK):
                     yield bytes(memoryview(buffer)[start : min(start + CHUNK, size)])
-                self._spare.append(buffer)
+                self._buffers.append(buffer)
         finally:
             if working is not None:
                 await until_done(working)
@@ -57,31 +64,45 @@ class Unaided:
                 yield chunk
 
     async def _begin(self) -> asyncio.Future[tuple[bytearray, int] | None] | None:
-        """The next window, which is being decoded; None if that is not done here."""
-        window = await self._next()
-        if window is None:
-            return None
-        data = bytes(self._held[: window.length])
-        return asyncio.ensure_future(self._decoded(window, data))
+        """The next bytes, which are being made; None if there are no more that are made here."""
+        if self._window is None:
+            self._window = await self._next()
+            if self._window is None:
+                return None
+            data = bytes(self._held[: self._window.length])
+            self._target = Target(self._window, data, self._descriptor, self._reference)
+            self._position = 0
+        assert self._target is not None
+        return asyncio.ensure_future(self._made_of(self._window, self._target))
 
-    async def _decoded(self, window: Window, data: bytes) -> tuple[bytearray, int] | None:
-        buffer = self._spare.pop() if self._spare else bytearray()
+    async def _made_of(self, window: Window, target: Target) -> tuple[bytearray, int] | None:
+        """A buffer, and how much of it was made; None where the window is refused."""
+        start = self._position
+        size = min(_AT_A_TIME, window.size - start)
+        buffer = self._buffers.pop() if self._buffers else bytearray()
 
         def work() -> None:
             nonlocal buffer
-            if len(buffer) < window.size:
-                buffer = bytearray(window.size)
-            decode(window, data, self._descriptor, memoryview(buffer)[: window.size])
+            if len(buffer) < size:
+                buffer = bytearray(size)
+            with memoryview(buffer) as view:
+                if not start:
+                    target.check(view)
+                target.fill(start, view[:size])
 
         try:
             await in_thread(work)
         except RefusedError:
             return None
-        del self._held[: window.length]
-        self._instructions += window.sections[1]
-        self._made += window.size
-        self._windows += 1
-        return buffer, window.size
+        if not start:
+            del self._held[: window.length]
+            self._instructions += window.sections[1]
+            self._made += window.size
+            self._windows += 1
+        self._position += size
+        if self._position == window.size:
+            self._window = self._target = None
+        return buffer, size
 
     async def _next(self) -> Window | None:
         """The next window, all of which is held. None at the end, or where it is left to xdelta3."""

@@ -133,7 +133,7 @@ async def decode(
         produced, rest = 0, resume(head, delta)
         length, secondary = beginning(head)
         if not (stock or header.programs or secondary is not None or reference.fd is None):
-            unaided = Unaided(head[length:], delta, reference.fd, size)
+            unaided = Unaided(head[length:], delta, reference.fd, reference.size, size)
             async with aclosing(unaided.chunks()) as body:
                 async for chunk in body:
                     produced += len(chunk)

@@ -24,7 +24,7 @@ Ts = TypeVarTuple("Ts")
 
 
 class StoppedError(Exception):
-    """The task that waits for this thread was cancelled. Never seen outside of the thread."""
+    """The task that waits for this thread was cancelled, or gave it up. In the first case nobody sees this."""
 
 
 async def in_thread(function: Callable[[Unpack[Ts]], T], *args: *Ts, stop: threading.Event | None = None) -> T:
