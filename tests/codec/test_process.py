@@ -15,6 +15,7 @@ import pytest
 
 from deltaglider_async.codec import process
 from deltaglider_async.codec.process import Limits, ProcessFailedError, stream_through
+from deltaglider_async.errors import CodecUnavailableError
 from deltaglider_async.streams import Chunks
 
 ON_LINUX = pytest.mark.skipif(sys.platform != "linux", reason="only Linux sets limits on a process that runs")
@@ -184,6 +185,48 @@ async def test_an_error_of_the_source_is_the_error(monkeypatch: pytest.MonkeyPat
 
     with pytest.raises(ZeroDivisionError):
         await output(("cat",), broken())
+
+
+async def test_what_cannot_be_started_leaves_no_pipe(tmp_path: Path) -> None:
+    for program in (tmp_path, tmp_path / "nowhere"):
+        with pytest.raises(CodecUnavailableError, match="cannot start"):
+            await output((str(program),), nothing())
+
+
+async def test_a_fast_process_does_not_keep_the_loop() -> None:
+    """Neither one whose output is always there, nor one that takes whatever it is given."""
+    turns = 0
+
+    async def count() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    async def much() -> Chunks:
+        for _ in range(200):
+            yield bytes(MIB)
+
+    counting = asyncio.create_task(count())
+    async with aclosing(stream_through(shell("exec cat > /dev/null"), (), much())) as stream:
+        assert [chunk async for chunk in stream] == []
+    assert turns >= 200
+    async with aclosing(stream_through(shell("exec head -c 200000000 /dev/zero"), (), nothing())) as stream:
+        turns, chunks = 0, 0
+        async for _ in stream:
+            chunks += 1
+    assert turns >= chunks >= 190
+    counting.cancel()
+
+
+async def test_all_bytes_pass_in_order_whatever_the_pieces() -> None:
+    pieces = [bytes([number % 256]) * (number * 7919 % 3_000_000) for number in range(60)]
+
+    async def uneven() -> Chunks:
+        for piece in pieces:
+            yield piece
+
+    assert await output(("cat",), uneven()) == b"".join(pieces)
 
 
 @pytest.fixture(autouse=True)

@@ -18,7 +18,7 @@ import os
 import signal
 import sys
 from asyncio.subprocess import PIPE, Process
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 
@@ -105,7 +105,7 @@ async def stream_through(
     """
     limits = limits or Limits()
     async with aclosing(chunks):
-        child = Child(await _start(argv, pass_fds))
+        child = Child(*await _start(argv, pass_fds))
         # Tasks of this generator rather than of a task group: it may be read from several tasks, one after the other.
         tasks: list[asyncio.Task[object]] = []
         try:
@@ -127,63 +127,130 @@ async def stream_through(
             await to_its_end(child.end(*tasks))
 
 
-async def _start(argv: Sequence[str], pass_fds: Sequence[int]) -> Process:
+async def _start(argv: Sequence[str], pass_fds: Sequence[int]) -> tuple[Process, _Pipe, _Pipe]:
     # XDELTA in the environment would become arguments, GZIP and its like would change what a decode gives. A relative
     # folder in PATH would be one of whoever owns the current folder.
     path = os.pathsep.join(filter(os.path.isabs, os.environ.get("PATH", os.defpath).split(os.pathsep)))
     environment = {"PATH": path or os.defpath, "LC_ALL": "C"}
+    # Pipes of our own: what asyncio makes of one copies each byte three times.
+    theirs: list[int] = []
+    ours: list[int] = []
     try:
+        for reading in (False, True):
+            near, far = os.pipe() if reading else reversed(os.pipe())
+            theirs.append(far)
+            ours.append(near)
+            if sys.platform == "linux":
+                with contextlib.suppress(OSError):  # the user's pipes have their limit of pages; smaller ones work too
+                    fcntl.fcntl(near, fcntl.F_SETPIPE_SZ, _PIPE_SIZE)
         # In a session of its own: it and what it starts are ended together, and a Ctrl-C on the terminal reaches us
         # alone, who end it in order.
         process = await asyncio.create_subprocess_exec(
             *argv,
-            stdin=PIPE,
-            stdout=PIPE,
+            stdin=theirs[0],
+            stdout=theirs[1],
             stderr=PIPE,
-            limit=CHUNK,
             pass_fds=pass_fds,
             env=environment,
             start_new_session=True,
         )
-    except OSError as error:
-        if error.errno not in (errno.ENOENT, errno.EACCES, errno.ENOEXEC, errno.ENOTDIR):
-            raise
-        raise CodecUnavailableError(
-            f"cannot start {argv[0]!r}: {error.strerror}. Install xdelta3 (apt-get install xdelta3, "
-            "dnf install xdelta, apk add xdelta3 or brew install xdelta), or set DG_XDELTA3 to its path."
-        ) from error
-    if sys.platform == "linux":
-        transport = process._transport  # type: ignore[attr-defined]  # asyncio offers no other way to the pipes
-        for descriptor in (0, 1):
-            # EPERM: the user's pipes have reached their limit of pages; smaller ones work too. ValueError: the process
-            # has ended already, and the pipe with it; its exit code will tell.
-            with contextlib.suppress(OSError, ValueError):
-                pipe = transport.get_pipe_transport(descriptor).get_extra_info("pipe")
-                fcntl.fcntl(pipe.fileno(), fcntl.F_SETPIPE_SZ, _PIPE_SIZE)
-    return process
+    except BaseException as error:
+        for descriptor in ours:
+            os.close(descriptor)
+        if isinstance(error, OSError) and error.errno in (errno.ENOENT, errno.EACCES, errno.ENOEXEC, errno.ENOTDIR):
+            raise CodecUnavailableError(
+                f"cannot start {argv[0]!r}: {error.strerror}. Install xdelta3 (apt-get install xdelta3, "
+                "dnf install xdelta, apk add xdelta3 or brew install xdelta), or set DG_XDELTA3 to its path."
+            ) from error
+        raise
+    finally:
+        for descriptor in theirs:
+            os.close(descriptor)
+    return process, _Pipe(ours[0]), _Pipe(ours[1])
+
+
+class _Pipe:
+    """Our end of a pipe, read or written by one task."""
+
+    def __init__(self, descriptor: int) -> None:
+        os.set_blocking(descriptor, False)
+        self._descriptor = descriptor
+        self._loop = asyncio.get_running_loop()
+        self._waiting: asyncio.Future[None] | None = None
+        #: Bytes that went through it.
+        self.passed = 0
+
+    async def read(self) -> bytes:
+        """The next bytes; none at the end, or when this was closed."""
+        while self._descriptor >= 0:
+            try:
+                chunk = os.read(self._descriptor, CHUNK)
+            except BlockingIOError:
+                await self._ready(self._loop.add_reader, self._loop.remove_reader)
+                continue
+            self.passed += len(chunk)
+            await asyncio.sleep(0)  # a process that is as fast as this must not keep the loop from everything else
+            return chunk
+        return b""
+
+    async def write(self, chunk: bytes) -> None:
+        """Write all of it. Raises `BrokenPipeError`, also when this was closed."""
+        rest = memoryview(chunk)
+        while rest:
+            if self._descriptor < 0:
+                raise BrokenPipeError
+            try:
+                written = os.write(self._descriptor, rest)
+            except BlockingIOError:
+                await self._ready(self._loop.add_writer, self._loop.remove_writer)
+                continue
+            self.passed += written
+            rest = rest[written:]
+            await asyncio.sleep(0)
+
+    async def _ready(self, add: Callable[..., object], remove: Callable[[int], object]) -> None:
+        self._waiting, descriptor = self._loop.create_future(), self._descriptor
+        add(descriptor, self._wake)
+        try:
+            await self._waiting
+        finally:
+            self._waiting = None
+            if self._descriptor >= 0:
+                remove(descriptor)
+
+    def _wake(self) -> None:
+        if self._waiting is not None and not self._waiting.done():
+            self._waiting.set_result(None)
+
+    def close(self) -> None:
+        """Whoever waits for it goes on. May be called again."""
+        if self._descriptor >= 0:
+            self._loop.remove_reader(self._descriptor)
+            self._loop.remove_writer(self._descriptor)
+            os.close(self._descriptor)
+            self._descriptor = -1
+            self._wake()
 
 
 class Child:
     """A process that runs, and what its watch must know: who waits for whom."""
 
-    def __init__(self, process: Process) -> None:
-        assert process.stdin and process.stdout and process.stderr
+    def __init__(self, process: Process, stdin: _Pipe, stdout: _Pipe) -> None:
+        assert process.stderr
         self.process = process
-        self.stdin, self.stdout, self.stderr = process.stdin, process.stdout, process.stderr
+        self.stdin, self.stdout, self.stderr = stdin, stdout, process.stderr
         #: Whether it was ended for doing nothing.
         self.stuck = False
-        self._transport = process._transport  # type: ignore[attr-defined]  # asyncio offers no other way to the pipes
+        self._transport = process._transport  # type: ignore[attr-defined]  # asyncio offers no other way to the pipe
         # Unlike its number, a descriptor of the process cannot come to mean another one.
         self._descriptor = _descriptor_of(process.pid)
-        self._taken = self._given = 0
         self._starved = False
         self._awaited = True
 
     async def read(self) -> bytes:
         """The next bytes of its stdout."""
         self._awaited = True
-        chunk = await self.stdout.read(CHUNK)
-        self._given += len(chunk)
+        chunk = await self.stdout.read()
         self._awaited = not chunk  # after its output, its end
         return chunk
 
@@ -193,11 +260,9 @@ class Child:
         try:
             async for chunk in chunks:
                 self._starved = False
-                self._taken += len(chunk)
                 # Only here: an error of `chunks` may be of the same kind, and must not be taken for the pipe's.
                 try:
-                    self.stdin.write(chunk)
-                    await self.stdin.drain()
+                    await self.stdin.write(chunk)
                 except (BrokenPipeError, ConnectionResetError):
                     return  # the process ended early; its exit code says why
                 self._starved = True
@@ -206,7 +271,7 @@ class Child:
             self._let_go()
             raise
         self._starved = False
-        self.stdin.close()  # what is still buffered is sent; cancelled, `wait_closed` would spoil asyncio's bookkeeping
+        self.stdin.close()
 
     async def watch(self) -> None:
         """End the process when it has neither taken nor given anything for long.
@@ -216,7 +281,7 @@ class Child:
         looks, seen = 0, -1
         while looks < _LOOKS:
             await asyncio.sleep(STALLED / _LOOKS)
-            moved = self._given + self._taken - self.stdin.transport.get_write_buffer_size()
+            moved = self.stdin.passed + self.stdout.passed
             looks = looks + 1 if self._awaited and not self._starved and moved == seen else 0
             seen = moved
         self.stuck = True
@@ -256,12 +321,10 @@ class Child:
             self._descriptor = None
 
     def _let_go(self) -> None:
-        # A pipe that is full would never be seen to end, and asyncio waits for that as for the process itself.
-        stdin, stdout, stderr = map(self._transport.get_pipe_transport, range(3))
-        if not stdin.is_closing():
-            stdin.abort()
-        stdout.close()
-        stderr.close()
+        self.stdin.close()
+        self.stdout.close()
+        # It may be held by what the process started, and asyncio waits for its end as for the process itself.
+        self._transport.get_pipe_transport(2).close()
 
 
 async def _listen(stderr: asyncio.StreamReader) -> str:
