@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import functools
 import logging
@@ -449,6 +450,30 @@ async def test_botocores_retries_follow() -> None:
             await made.store.head("bucket", "a")
         assert server.asked[2:] == ["attempt=1", "attempt=2; max=3", "attempt=3; max=3"]
         assert len(server.asked) == 5
+
+
+async def test_a_head_can_be_cancelled() -> None:
+    asked, ended = asyncio.Event(), asyncio.Event()
+    answers = iter([True, False, True])
+
+    async def answer(request: str, head: bytes) -> bytes:
+        if not next(answers):
+            asked.set()
+            await ended.wait()
+        return response("200 OK")
+
+    async with answering(answer) as url, world(url, config=options(max_pool_connections=1)) as made:
+        await made.store.head("bucket", "a")
+        before = asyncio.all_tasks()
+        head = asyncio.create_task(made.store.head("bucket", "a"))
+        await asked.wait()
+        head.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await head
+        assert await made.store.head("bucket", "a") is not None  # the only connection is free again
+        assert made.full == 1
+        assert {task for task in asyncio.all_tasks() - before if "serve" not in repr(task)} == set()
+        ended.set()
 
 
 async def test_a_refusal_is_botocores(s3_endpoint: str) -> None:
