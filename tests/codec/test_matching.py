@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import random
+import re
+import threading
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 
 import anyio
 import pytest
 from tests.codec.test_xdelta import MIB, OnDisk, chunks, reference, whole
 
-from deltaglider_async.codec import vcdiff, xdelta
+from deltaglider_async.codec import matching, vcdiff, xdelta
 from deltaglider_async.codec.encoders import BLOCK
 from deltaglider_async.codec.matching import Index, Matcher
 from deltaglider_async.codec.vcdiff import Instructions
+from deltaglider_async.streams.threads import StoppedError
 
 NO_PROGRAM = "/nonexistent/xdelta3"
 
@@ -142,7 +147,67 @@ def test_files_of_one_byte_take_no_more_time_or_memory_than_others(tmp_path: Pat
         assert made is not None and len(made) < 300
         with closing(Matcher(known, index)) as matcher:
             assert matcher.window(noise(MIB)) is not None
-            assert sum(len(positions) for _, positions in index.samples(matcher._reference)) < 100
+            assert matcher._mapped is not None
+            found = [len(positions) for _, positions in index.samples(matcher._mapped, matcher.stop)]
+            assert sum(found) < 100
+
+
+@dataclass
+class Counted:
+    """A kind of sample that counts how many it has found."""
+
+    pattern: re.Pattern[bytes]
+    found: int = 0
+
+    def finditer(self, text: bytes) -> Iterator[re.Match[bytes]]:
+        for each in self.pattern.finditer(text):
+            self.found += 1
+            yield each
+
+
+def test_what_repeats_takes_no_longer_to_index(tmp_path: Path) -> None:
+    size = 64 * MIB
+    with reference(tmp_path, bytes(size)) as known, closing(matching.Mapped(known)) as mapped:
+        kind = Counted(re.compile(b"\\0(?s:.{15})"))
+        assert matching._positions(kind, mapped, threading.Event()) == {bytes(16): 0}  # type: ignore[arg-type]
+        assert kind.found < 1.1 * matching._MOST
+
+
+def test_an_index_that_nobody_waits_for_is_given_up(tmp_path: Path) -> None:
+    index = Index()
+    with reference(tmp_path, noise(MIB)) as known, closing(Matcher(known, index)) as matcher:
+        matcher.stop.set()
+        with pytest.raises(StoppedError):
+            matcher.window(noise(MIB, 1))
+    with reference(tmp_path, BASE) as known:
+        assert list(windows(known, index, BASE[100:])) != [None]
+
+
+@pytest.mark.parametrize("error", [OSError(errno.ENOMEM, "no room"), MemoryError()])
+@pytest.mark.parametrize("where", ["Mapped", "_positions"])
+async def test_without_memory_for_an_index_an_encoder_makes_the_delta(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str, error: Exception
+) -> None:
+    def failing(*_: object) -> object:
+        raise error
+
+    monkeypatch.setattr(matching, where, failing)
+    target = noise(50_000, 2) + BASE
+    with reference(tmp_path, BASE) as known:
+        delta = await whole(xdelta.encode(known, chunks(target), index=Index()))
+        assert await whole(xdelta.decode(known, chunks(delta), len(target))) == target
+    assert len(delta) < 51_000
+
+
+async def test_a_bug_in_matching_is_not_hidden_by_another_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(*_: object) -> object:
+        raise LookupError("a bug")
+
+    monkeypatch.setattr(matching.Matcher, "_copies", failing)
+    with reference(tmp_path, BASE) as known, pytest.raises(LookupError, match="a bug"):
+        await whole(xdelta.encode(known, chunks(noise(3 * BLOCK)), index=Index()))
 
 
 def test_what_is_scattered_is_left_to_an_encoder(tmp_path: Path) -> None:

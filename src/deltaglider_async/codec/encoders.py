@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Coroutine
-from contextlib import AbstractContextManager, aclosing
+from contextlib import AbstractContextManager, aclosing, suppress
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -28,6 +28,8 @@ from deltaglider_async.streams.threads import in_thread, to_its_end
 
 if TYPE_CHECKING:
     from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
+
+    from deltaglider_async.codec.matching import Matcher
 
 #: Bytes of a block, and of an encoder's window (`-W`): xdelta3's own default. It decodes up to twice as much.
 BLOCK = 8 * CHUNK
@@ -50,17 +52,16 @@ async def side_by_side(
     body: Chunks,
     *,
     spare: Spare | None = None,
-    window: Callable[[bytes], bytes | None] | None = None,
+    matcher: Matcher | None = None,
     header: bytes = b"",
 ) -> Chunks:
     """The delta of `body`, made by encoders that `start` begins with the blocks they get, in windows of `BLOCK`.
 
     `spare` is entered for each encoder but the first, for as long as it runs, and says whether there may be one.
-    `window` is run in a thread, for one block after the other, and makes the window of a block, or leaves it to the
-    encoders (None); its windows go behind `header`. Raises what `body`, `window` and the encoders raise,
-    `DiffEncodeError` for windows that are not those of the blocks.
+    `matcher` makes the windows of blocks that it does not leave to the encoders; they go behind `header`. Raises what
+    `body` and the encoders raise, `DiffEncodeError` for windows that are not those of the blocks.
     """
-    team = _Team(start, body, spare, window, header)
+    team = _Team(start, body, spare, matcher, header)
     try:
         async for piece in team.pieces():
             yield piece
@@ -74,31 +75,30 @@ class _Team:
         start: Callable[[Chunks], Chunks],
         body: Chunks,
         spare: Spare | None,
-        window: Callable[[bytes], bytes | None] | None,
+        matcher: Matcher | None,
         header: bytes,
     ) -> None:
-        self._start, self._body, self._spare, self._window = start, body, spare, window
+        self._start, self._body, self._spare, self._matcher = start, body, spare, matcher
         self._send, self._receive = anyio.create_memory_object_stream[Block](0)
         self._free = asyncio.Semaphore(_AHEAD)
         self._header = header
         self._windows: dict[int, bytes] = {}
-        #: Whether an encoder has begun.
-        self._encoding = False
+        #: Encoders that have begun.
+        self._encoders = 0
+        self._reading = True
         self._news = asyncio.Event()
         # Tasks of a generator rather than of a task group: it may be read from several tasks, one after the other.
         self._tasks: list[asyncio.Task[None]] = []
 
     async def pieces(self) -> Chunks:
         """The header, and the windows in order."""
-        if self._window is None:
+        if self._matcher is None:
             self._begin(self._read(self._send))
-            self._encoding = True
-            self._begin(self._encode())
+            self._begin_encoder()
         else:
             send, receive = anyio.create_memory_object_stream[Block](0)
             self._begin(self._read(send))
-            self._begin(self._match(receive, self._window))
-        reading = self._tasks[0]
+            self._begin(self._match(receive, self._matcher))
         number = 0
         while True:
             self._news.clear()
@@ -115,9 +115,6 @@ class _Team:
                 window = self._windows.pop(number)
                 number += 1
                 self._free.release()
-                much = len(window) > BLOCK * _MUCH
-                if self._spare and self._encoding and much and not reading.done() and len(self._tasks) <= _MOST:
-                    self._begin(self._encode_too(self._spare))
                 yield window
             elif working:
                 await self._news.wait()
@@ -138,8 +135,17 @@ class _Team:
         task.add_done_callback(lambda _: self._news.set())
         self._tasks.append(task)
 
+    def _begin_encoder(self) -> None:
+        self._encoders += 1
+        self._begin(self._encode())
+
     async def _read(self, send: MemoryObjectSendStream[Block]) -> None:
         """Cut the body into blocks."""
+        with suppress(anyio.BrokenResourceError):  # nobody takes them: that has an error of its own
+            await self._cut(send)
+        self._reading = False
+
+    async def _cut(self, send: MemoryObjectSendStream[Block]) -> None:
         number, block, size = 0, deque[bytes](), 0
         async with aclosing(self._body), send:
             async for chunk in self._body:
@@ -157,27 +163,29 @@ class _Team:
             if size or number == 0:  # of nothing, a decoder wants a window too
                 await send.send((number, block))
 
-    async def _match(self, receive: MemoryObjectReceiveStream[Block], window: Callable[[bytes], bytes | None]) -> None:
+    async def _match(self, receive: MemoryObjectReceiveStream[Block], matcher: Matcher) -> None:
         """Make the windows that need no encoder, and leave the others to one."""
         async with receive, self._send:
             async for number, block in receive:
                 whole = b"".join(block)
                 block.clear()
-                if (made := await in_thread(window, whole)) is not None:
+                if (made := await in_thread(matcher.window, whole, stop=matcher.stop)) is not None:
                     self._windows[number] = made
                     self._news.set()
                     continue
-                if not self._encoding:
-                    self._encoding = True
-                    self._begin(self._encode())
+                if not self._encoders:
+                    self._begin_encoder()
                 block.append(whole)
                 await self._send.send((number, block))
 
     async def _encode_too(self, spare: Spare) -> None:
-        with spare() as granted:
-            if granted:
-                self._free.release()
-                await self._encode()
+        try:
+            with spare() as granted:
+                if granted:
+                    self._free.release()
+                    await self._encode()
+        finally:
+            self._encoders -= 1
 
     async def _encode(self) -> None:
         """One encoder: blocks that nobody has taken yet go in, their windows come out."""
@@ -202,6 +210,9 @@ class _Team:
                     if taken:
                         self._windows[taken.popleft()] = bytes(data[: window.length])
                         self._news.set()
+                        if self._spare and self._reading and window.length > BLOCK * _MUCH and self._encoders < _MOST:
+                            self._encoders += 1
+                            self._begin(self._encode_too(self._spare))
                     elif window.size:  # xdelta3 makes an empty one of no block, too
                         raise DiffEncodeError(
                             "xdelta3 could not make a delta: it made more windows than it was given blocks"

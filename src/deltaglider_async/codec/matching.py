@@ -18,9 +18,11 @@ import threading
 import zlib
 from collections import Counter
 from collections.abc import Iterator
+from itertools import islice
 
 from deltaglider_async.codec import Reference
 from deltaglider_async.codec.vcdiff import Instructions
+from deltaglider_async.streams.threads import until
 
 #: Bytes of a sample, and of what is compared to find out whether both go on alike.
 _SAMPLE = 16
@@ -66,11 +68,11 @@ class Index:
         self._lock = threading.Lock()
         self._samples: Samples | None = None
 
-    def samples(self, reference: Mapped) -> Samples:
-        """The samples of this reference, whose index it is."""
+    def samples(self, reference: Mapped, stop: threading.Event) -> Samples:
+        """The samples of this reference, whose index it is. Raises `StoppedError` soon after `stop` is set."""
         with self._lock:
             if self._samples is None:
-                self._samples = tuple((kind, _positions(kind, reference)) for kind in _kinds(reference))
+                self._samples = tuple((kind, _positions(kind, reference, stop)) for kind in _kinds(reference))
             return self._samples
 
 
@@ -123,14 +125,16 @@ def _kind(byte: int, places: list[bytes], size: int) -> re.Pattern[bytes]:
     return re.compile(b"\\x%02x[\\x00-\\x%02x](?s:.{%d})" % (byte, max(0, highest), _SAMPLE - 2))
 
 
-def _positions(kind: re.Pattern[bytes], reference: Mapped) -> dict[bytes, int]:
+def _positions(kind: re.Pattern[bytes], reference: Mapped, stop: threading.Event) -> dict[bytes, int]:
     positions: dict[bytes, int] = {}
-    for start in range(0, reference.size, _PIECE):
+    for start in until(stop, range(0, reference.size, _PIECE)):
         piece = reference.bytes[start : start + _PIECE + _SAMPLE]
-        positions.update({found.group(): start + found.start() for found in kind.finditer(piece)})
+        # Twice what is wanted, where the places that were looked at are not like the rest.
+        most = max(_FEW, _MOST * len(piece) // reference.size)
+        for found in islice(kind.finditer(piece), most):
+            # The first of several: what repeats goes on from there.
+            positions.setdefault(found.group(), start + found.start())
         reference.let_go()
-        if len(positions) > 2 * _MOST:
-            break  # the places that were looked at were not like the rest
     return positions
 
 
@@ -138,31 +142,43 @@ class Matcher:
     """The blocks of one target, in order, beside a reference. To be closed. All methods are for a thread."""
 
     def __init__(self, reference: Reference, index: Index) -> None:
-        self._reference = Mapped(reference)
+        self._of = reference
+        self._mapped: Mapped | None = None
         self._index = index
+        #: To be set when a window that is being made is not wanted any more; `window` then raises `StoppedError`.
+        self.stop = threading.Event()
         self._shift = 0
         self._place = 0
         self._patience = _PATIENCE
 
     def close(self) -> None:
-        self._reference.close()
+        if self._mapped is not None:
+            self._mapped.close()
 
     def window(self, block: bytes) -> bytes | None:
         """The window that makes this block, or None where an encoder should."""
         place, self._place = self._place, self._place + len(block)
         if self._patience < 0:
             return None
-        copies = self._copies(block, place)
-        self._reference.let_go()
+        try:
+            return self._window(block, place)
+        except (OSError, ValueError, MemoryError):  # what mapping or indexing the reference needs is not to be had
+            self._patience = -1
+            return None
+
+    def _window(self, block: bytes, place: int) -> bytes | None:
+        self._mapped = self._mapped or Mapped(self._of)
+        copies = self._copies(self._mapped, block, place)
+        self._mapped.let_go()
         if copies is None or not _good_enough(block, copies):
             self._patience -= 1
             return None
         self._patience = min(_PATIENCE, self._patience + 1)
         return _written(block, copies)
 
-    def _copies(self, block: bytes, place: int) -> list[Copy] | None:
+    def _copies(self, mapped: Mapped, block: bytes, place: int) -> list[Copy] | None:
         """What the block has of the reference, in order; None where it is too scattered."""
-        reference, size, end = self._reference.bytes, self._reference.size, len(block)
+        reference, size, end = mapped.bytes, mapped.size, len(block)
         most = _FEW + end // _BYTES_OF_A_COPY
         copies: list[Copy] = []
         position = 0
@@ -180,7 +196,7 @@ class Matcher:
                         at, source = start, start + shift
                         break
             if at < 0:
-                search = search or _Search(block, self._index.samples(self._reference))
+                search = search or _Search(block, self._index.samples(mapped, self.stop))
                 if (found := search.next(position)) is None:
                     break
                 at, source = found
@@ -189,22 +205,23 @@ class Matcher:
             copies.append((at - back, source - back, back + forth))
             position, shift, skips = at + forth, source - at, _SKIPS
         self._shift = shift - place
-        return self._looked_closely(block, copies) if len(copies) < most else None
+        return _looked_closely(mapped.bytes, block, copies) if len(copies) < most else None
 
-    def _looked_closely(self, block: bytes, copies: list[Copy]) -> list[Copy]:
-        """The same, with copies in between that have no sample."""
-        found: list[Copy] = []
-        left = _GAPS * len(block)
-        position = place = 0
-        for copy in copies:
-            at, source, length = copy
-            if min(at - position, source - place) >= _SAMPLE and source - place <= min(left, _LONGEST_GAP):
-                left -= source - place
-                gap, other = block[position:at], self._reference.bytes[place:source]
-                found += [(position + at, place + source, length) for at, source, length in _closely(gap, other)]
-            found.append(copy)
-            position, place = at + length, source + length
-        return found
+
+def _looked_closely(reference: Readable, block: bytes, copies: list[Copy]) -> list[Copy]:
+    """The same, with copies in between that have no sample."""
+    found: list[Copy] = []
+    left = _GAPS * len(block)
+    position = place = 0
+    for copy in copies:
+        at, source, length = copy
+        if min(at - position, source - place) >= _SAMPLE and source - place <= min(left, _LONGEST_GAP):
+            left -= source - place
+            gap, other = block[position:at], reference[place:source]
+            found += [(position + at, place + source, length) for at, source, length in _closely(gap, other)]
+        found.append(copy)
+        position, place = at + length, source + length
+    return found
 
 
 class _Search:

@@ -80,10 +80,10 @@ async def encode(
 
     try:
         with contextlib.ExitStack() as stack:
-            window = stack.enter_context(closing(Matcher(reference, index))).window if index else None
-            if window or spare:
-                header = vcdiff.header(_nonce().encode()) if window else b""
-                delta = side_by_side(start, body, spare=spare, window=window, header=header)
+            matcher = stack.enter_context(closing(Matcher(reference, index))) if index else None
+            if matcher or spare:
+                header = vcdiff.header(_nonce().encode()) if matcher else b""
+                delta = side_by_side(start, body, spare=spare, matcher=matcher, header=header)
             else:
                 delta = start(body)
             async with aclosing(delta):
