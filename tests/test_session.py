@@ -163,6 +163,7 @@ async def test_closing_leaves_no_cache_behind(s3_endpoint: str, bucket: str, tmp
     settings = Settings(cache_dir=tmp_path / "cache")
     async with create_client(s3_endpoint, settings=settings) as client:
         await client.put_object(Bucket=bucket, Key="a.zip", Body=bytes(range(256)) * 100)
+        await client._engine.cache.settle()
         assert any(path.is_file() for path in (tmp_path / "cache").rglob("*"))
     assert not any(path.is_file() and path.stat().st_size > 1000 for path in (tmp_path / "cache").rglob("*"))
 
@@ -428,6 +429,16 @@ async def test_certificates_are_read_before_the_first_request(monkeypatch: pytes
                 await client.list_buckets()
         assert read == expected
         read.clear()
+
+
+async def test_certificates_are_read_when_a_redirect_leads_to_tls() -> None:
+    given: dict[str, Any] = {"aws_access_key_id": "any", "aws_secret_access_key": "any"}
+    async with create_client("http://127.0.0.1:1", **given) as client:
+        context = client._engine.store.s3._endpoint.http_session._get_ssl_context()
+        assert context.cert_store_stats()["x509_ca"] == 0
+        for _ in range(2):
+            context.wrap_bio(ssl.MemoryBIO(), ssl.MemoryBIO(), server_hostname="localhost")
+            assert context.cert_store_stats()["x509_ca"] > 0
 
 
 @pytest.mark.parametrize("verify", ["none.pem", False])

@@ -241,7 +241,17 @@ def _read_certificates(client: Any) -> None:
         return  # another aiobotocore; or a proxy has certificates of its own
     context: Any = http._get_ssl_context()
     certificates = get_cert_path(http._verify)
-    if certificates and not client.meta.endpoint_url.startswith("http:"):
+    if certificates and client.meta.endpoint_url.startswith("http:"):
+        load, wrap = context.load_verify_locations, context.wrap_bio
+
+        def wrap_first(*arguments: Any, **named: Any) -> Any:
+            """Redirects may lead to TLS."""
+            context.wrap_bio = wrap
+            load(certificates)
+            return wrap(*arguments, **named)
+
+        context.wrap_bio = wrap_first
+    elif certificates:
         try:
             context.load_verify_locations(certificates)
         except OSError:

@@ -12,12 +12,14 @@ botocore's request, signature included. What is not ordinary stays botocore's:
 * arguments other than `_CONSTANT`, proxies, and whatever is signed in another way, or not at all;
 * all of it where the client has event handlers that are not botocore's own, or logs what it does (DEBUG);
 * an answer other than 200 and 404, one that cannot be read, and a connection that breaks. botocore then asks again, by
-  its rules for retries and redirects, and makes the next template.
+  its rules for retries and redirects, after a while if the service has too much to do, and makes the next template.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import random
 import re
 import time
 import uuid
@@ -33,7 +35,7 @@ from urllib.parse import urlsplit
 import aiohttp
 from aiobotocore.client import AioBaseClient
 from aiobotocore.httpsession import AIOHTTPSession
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 from botocore.utils import percent_encode
 from yarl import URL
 
@@ -59,6 +61,9 @@ _SIGNED = re.compile(
 )
 _DATE, _TOKEN, _INVOCATION = "X-Amz-Date", "X-Amz-Security-Token", "amz-sdk-invocation-id"
 _USER = "x-amz-meta-"
+_BUSY = (429, 500, 502, 503, 504)
+#: A header that is of one invocation of AWS Lambda.
+_TRACE = "x-amzn-trace-id"
 _botocore_log = logging.getLogger("botocore")
 
 _SENT: ContextVar[list[Any] | None] = ContextVar("sent", default=None)
@@ -136,6 +141,8 @@ class Heads:
             async with template.session.request("HEAD", address, headers=headers, allow_redirects=False) as response:
                 # Of several with one name the last, as aiobotocore has it.
                 told = {name.decode().lower(): value.decode() for name, value in response.raw_headers}
+                if response.status in _BUSY:
+                    await asyncio.sleep(random.random())  # noqa: S311  # as long as botocore waits at first
                 return read_answer(response.status, told, self._members)
         except (aiohttp.ClientError, aiohttp.http_exceptions.HttpProcessingError, OSError, RuntimeError, ValueError):
             return None
@@ -154,7 +161,7 @@ class Heads:
                 template = _Template(sent[0], key, session, credentials)
                 template.compare(sent[0], key, await credentials.get_frozen_credentials())
                 self._templates[place] = template
-        except (AttributeError, LookupError, ValueError):
+        except (AttributeError, LookupError, ValueError, BotoCoreError):
             pass  # it is signed in another way, or this is another version of botocore
 
 
@@ -175,6 +182,8 @@ class _Template:
         self._scope = f"{signed['region']}/{signed['service']}/aws4_request"
         self._names = signed["names"]
         values = {name.lower(): " ".join(value.split()) for name, value in self._headers.items()}
+        if _TRACE in values:
+            raise ValueError(_TRACE)
         self._values = {name: (values | {"host": parts.netloc})[name] for name in self._names.split(";")}
         self._payload = values["x-amz-content-sha256"]
         self._derived: tuple[str, str, bytes] = ("", "", b"")
@@ -226,8 +235,7 @@ def read_answer(status: int, headers: dict[str, str], members: Members) -> Respo
     if status == 404:
         error = {"Code": "404", "Message": responses[404]}
         return {"Error": error, "ResponseMetadata": {"RequestId": request or "", "HostId": host, **about}}
-    # botocore gives that one as it is, too, because it may be no date.
-    if status != 200 or "expires" in headers:
+    if status != 200:
         return None
     if (other := headers.get("x-amzn-requestid")) is not None:
         about = {"RequestId": other, **about}
@@ -235,6 +243,12 @@ def read_answer(status: int, headers: dict[str, str], members: Members) -> Respo
         about = {"RequestId": request, "HostId": host, **about}
     metadata: dict[str, str] = {}
     answer: Response = {"ResponseMetadata": about, "Metadata": metadata}
+    if (expires := headers.get("expires")) is not None:
+        try:
+            moment(expires)
+        except (ValueError, RuntimeError):
+            return None  # botocore warns of it
+        answer["ExpiresString"] = expires
     for name, value in headers.items():
         if name in members:
             member, read = members[name]
