@@ -27,7 +27,7 @@ LARGEST_WINDOW = 16 << 20
 #: The largest part of a reference that a window copies from, in bytes: `-B` is at most that.
 _LARGEST_SOURCE = 1 << 31
 #: Bytes of instructions, of all windows so far: so many, and one for so many bytes of the target.
-_FEW, _TARGET_OF_EACH = 8192, 1024
+_FEW, _TARGET_OF_EACH = 4096, 4096
 #: Bytes of the target that an instruction makes, at least and on average, for a window to be read twice.
 _LONG = 32 * 1024
 #: Bytes that are checked at a time: they stay in the processor's cache.
