@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from botocore import UNSIGNED
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, NoCredentialsError, PartialCredentialsError
+from botocore.loaders import JSONFileLoader
 
 from deltaglider_async.cache import ReferenceCache
 from deltaglider_async.client import DeltaGliderClient
@@ -260,17 +261,13 @@ def _read_certificates(client: Any) -> None:
     http._get_ssl_context = lambda: context
 
 
-class _Descriptions:
+class _Descriptions(JSONFileLoader):
     """botocore's descriptions of services, read into dicts. Its own reader takes `OrderedDict`, and twice the time."""
 
-    def exists(self, path: str) -> bool:
-        """Whether there is a file of this name, but for its ending."""
-        return any(os.path.isfile(path + ending) for ending in _ENDINGS)  # noqa: PTH113, as botocore has it
-
-    def load_file(self, path: str) -> Any:
+    def load_file(self, file_path: str) -> Any:
         """What it says; None where there is none."""
         for ending, opened in _ENDINGS.items():
-            with suppress(FileNotFoundError), opened(path + ending, "rb") as file:
+            with suppress(FileNotFoundError), opened(file_path + ending, "rb") as file:
                 return json.loads(file.read())
         return None
 
