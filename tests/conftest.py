@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
+import rich  # noqa: F401  # a command imports it in its loop, and the first import asks for the current folder
 from anyio.from_thread import start_blocking_portal
 from blockbuster import BlockBuster, blockbuster_ctx
 from botocore.config import Config

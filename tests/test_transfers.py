@@ -523,7 +523,7 @@ async def test_memory_does_not_grow_with_the_file(real: tuple[DeltaGliderClient,
     print(peaks)
     assert peaks["down a/2.zip"] < 12 * MIB
     assert peaks["down a/2.txt"] < 8 * MIB
-    assert peaks["up a/2.zip"] < 20 * MIB
+    assert peaks["up a/2.zip"] < 24 * MIB  # two blocks, and the index of the reference
 
 
 async def test_max_concurrency_bounds_the_parts_under_way(

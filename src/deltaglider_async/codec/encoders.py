@@ -43,7 +43,7 @@ _MUCH = 1 / 8
 #: A window says how long it is within so many bytes.
 _LONGEST_START = 64
 
-Block = tuple[int, deque[bytes]]
+Block = tuple[int, bytearray]
 Spare = Callable[[], AbstractContextManager[bool]]
 
 
@@ -146,36 +146,33 @@ class _Team:
         self._reading = False
 
     async def _cut(self, send: MemoryObjectSendStream[Block]) -> None:
-        number, block, size = 0, deque[bytes](), 0
+        number, block = 0, bytearray()
         async with aclosing(self._body), send:
             async for chunk in self._body:
                 place = 0
                 while place < len(chunk):
-                    if not size:
+                    if not block:
                         await self._free.acquire()
-                    piece = chunk[place : place + BLOCK - size]
+                    piece = chunk[place : place + BLOCK - len(block)]
                     place += len(piece)
-                    size += len(piece)
-                    block.append(piece)
-                    if size == BLOCK:
+                    block += piece
+                    if len(block) == BLOCK:
                         await send.send((number, block))
-                        number, block, size = number + 1, deque(), 0
-            if size or number == 0:  # of nothing, a decoder wants a window too
+                        number, block = number + 1, bytearray()
+            if block or number == 0:  # of nothing, a decoder wants a window too
                 await send.send((number, block))
 
     async def _match(self, receive: MemoryObjectReceiveStream[Block], matcher: Matcher) -> None:
         """Make the windows that need no encoder, and leave the others to one."""
         async with receive, self._send:
             async for number, block in receive:
-                whole = b"".join(block)
-                block.clear()
-                if (made := await in_thread(matcher.window, whole, stop=matcher.stop)) is not None:
+                if (made := await in_thread(matcher.window, block, stop=matcher.stop)) is not None:
                     self._windows[number] = made
                     self._news.set()
+                    del block  # the next one may be as long
                     continue
                 if not self._encoders:
                     self._begin_encoder()
-                block.append(whole)
                 await self._send.send((number, block))
 
     async def _encode_too(self, spare: Spare) -> None:
@@ -195,8 +192,9 @@ class _Team:
             with self._receive.clone() as receive:
                 async for number, block in receive:
                     taken.append(number)
-                    while block:
-                        yield block.popleft()
+                    for start in range(0, len(block), CHUNK):
+                        yield bytes(block[start : start + CHUNK])
+                    del block
 
         data, inside = bytearray(), False
         async with aclosing(self._start(blocks())) as delta:

@@ -58,6 +58,7 @@ Copy = tuple[int, int, int]
 """Where in the block, from where in the reference, and how many bytes."""
 Samples = tuple[tuple[re.Pattern[bytes], dict[bytes, int]], ...]
 """For each kind of sample how to find it, and where the reference has it."""
+Content = bytes | bytearray
 Readable = bytes | mmap.mmap
 
 
@@ -155,7 +156,7 @@ class Matcher:
         if self._mapped is not None:
             self._mapped.close()
 
-    def window(self, block: bytes) -> bytes | None:
+    def window(self, block: Content) -> bytes | None:
         """The window that makes this block, or None where an encoder should."""
         place, self._place = self._place, self._place + len(block)
         if self._patience < 0:
@@ -166,7 +167,7 @@ class Matcher:
             self._patience = -1
             return None
 
-    def _window(self, block: bytes, place: int) -> bytes | None:
+    def _window(self, block: Content, place: int) -> bytes | None:
         self._mapped = self._mapped or Mapped(self._of)
         copies = self._copies(self._mapped, block, place)
         self._mapped.let_go()
@@ -176,7 +177,7 @@ class Matcher:
         self._patience = min(_PATIENCE, self._patience + 1)
         return _written(block, copies)
 
-    def _copies(self, mapped: Mapped, block: bytes, place: int) -> list[Copy] | None:
+    def _copies(self, mapped: Mapped, block: Content, place: int) -> list[Copy] | None:
         """What the block has of the reference, in order; None where it is too scattered."""
         reference, size, end = mapped.bytes, mapped.size, len(block)
         most = _FEW + end // _BYTES_OF_A_COPY
@@ -208,7 +209,7 @@ class Matcher:
         return _looked_closely(mapped.bytes, block, copies) if len(copies) < most else None
 
 
-def _looked_closely(reference: Readable, block: bytes, copies: list[Copy]) -> list[Copy]:
+def _looked_closely(reference: Readable, block: Content, copies: list[Copy]) -> list[Copy]:
     """The same, with copies in between that have no sample."""
     found: list[Copy] = []
     left = _GAPS * len(block)
@@ -227,7 +228,7 @@ def _looked_closely(reference: Readable, block: bytes, copies: list[Copy]) -> li
 class _Search:
     """The samples of a block that the reference has, too, in order."""
 
-    def __init__(self, block: bytes, samples: Samples) -> None:
+    def __init__(self, block: Content, samples: Samples) -> None:
         self._block = block
         self._samples = samples
         self._next: list[tuple[int, int]] = [(-1, 0)] * len(samples)
@@ -247,7 +248,7 @@ class _Search:
         return None if at == end else (at, source)
 
 
-def _closely(gap: bytes, other: bytes) -> Iterator[Copy]:
+def _closely(gap: Content, other: bytes) -> Iterator[Copy]:
     """Copies from some bytes of the reference to some of a block, by samples that are many."""
     positions = {found.group(): found.start() for found in _CLOSE.finditer(other)}
     done = 0
@@ -260,7 +261,7 @@ def _closely(gap: bytes, other: bytes) -> Iterator[Copy]:
             done = at + forth
 
 
-def _alike(block: bytes, at: int, reference: Readable, source: int, most: int) -> int:
+def _alike(block: Content, at: int, reference: Readable, source: int, most: int) -> int:
     """How many bytes from a place of the block on are those of the reference, `most` at most."""
     alike, step = 0, 64
     while alike < most:
@@ -284,7 +285,7 @@ def _alike(block: bytes, at: int, reference: Readable, source: int, most: int) -
     return alike
 
 
-def _alike_before(block: bytes, at: int, reference: Readable, source: int, most: int) -> int:
+def _alike_before(block: Content, at: int, reference: Readable, source: int, most: int) -> int:
     """How many bytes before a place of the block are those of the reference, `most` at most."""
     alike, step = 0, 32
     while alike < most:
@@ -308,7 +309,7 @@ def _alike_before(block: bytes, at: int, reference: Readable, source: int, most:
     return alike
 
 
-def _good_enough(block: bytes, copies: list[Copy]) -> bool:
+def _good_enough(block: Content, copies: list[Copy]) -> bool:
     """Whether an encoder would hardly make less of it."""
     new = len(block) - sum(length for _, _, length in copies)
     if new <= len(block) * _HARDLY:
@@ -323,7 +324,7 @@ def _good_enough(block: bytes, copies: list[Copy]) -> bool:
     return len(zlib.compress(taste, 1)) > _INCOMPRESSIBLE * len(taste)
 
 
-def _written(block: bytes, copies: list[Copy]) -> bytes:
+def _written(block: Content, copies: list[Copy]) -> bytes:
     start = min((source for _, source, _ in copies), default=0)
     stop = max((source + length for _, source, length in copies), default=0)
     window, position = Instructions(start, stop), 0

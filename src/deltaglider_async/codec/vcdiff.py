@@ -112,7 +112,7 @@ class Instructions:
         self._next = 0
         self._same = [0] * (_SAME * 256)
 
-    def add(self, data: bytes) -> None:
+    def add(self, data: bytes | bytearray) -> None:
         """Bytes that the source does not have."""
         size = len(data)
         if size <= _LONGEST_ADD:
