@@ -13,6 +13,7 @@ import pytest
 from deltaglider_async.client import DeltaGliderClient
 from deltaglider_async.errors import InvalidRequestError, NotFoundError, PreconditionFailedError
 from deltaglider_async.session import create_client
+from deltaglider_async.store.heads import Heads
 from tests.engine.conftest import content, version
 from tests.engine.test_multipart import CANDIDATE, PLAIN, Sent, read, stored
 from tests.real_servers import CONDITIONAL
@@ -93,12 +94,13 @@ class Dying:
 @contextmanager
 def dying(client: DeltaGliderClient, last: int, done: bool) -> Iterator[Dying]:
     store = client._engine.store
-    s3 = store.s3
+    s3, heads = store.s3, store._heads
     store.s3 = Dying(s3, last, done)
+    store._heads = Heads(store.s3)  # HEADs count too
     try:
         yield store.s3
     finally:
-        store.s3 = s3
+        store.s3, store._heads = s3, heads
 
 
 Prepare = Callable[[DeltaGliderClient, str, str], Any]
