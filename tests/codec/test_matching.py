@@ -186,7 +186,7 @@ def test_an_index_that_nobody_waits_for_is_given_up(tmp_path: Path) -> None:
 @pytest.mark.parametrize("error", [OSError(errno.ENOMEM, "no room"), MemoryError()])
 @pytest.mark.parametrize("where", ["Mapped", "_positions"])
 async def test_without_memory_for_an_index_an_encoder_makes_the_delta(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str, error: Exception
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, where: str, error: Exception
 ) -> None:
     def failing(*_: object) -> object:
         raise error
@@ -197,6 +197,7 @@ async def test_without_memory_for_an_index_an_encoder_makes_the_delta(
         delta = await whole(xdelta.encode(known, chunks(target), index=Index()))
         assert await whole(xdelta.decode(known, chunks(delta), len(target))) == target
     assert len(delta) < 51_000
+    assert f"cannot look into a reference of {len(BASE)} bytes" in caplog.text
 
 
 async def test_a_bug_in_matching_is_not_hidden_by_another_error(

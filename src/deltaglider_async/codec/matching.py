@@ -11,6 +11,7 @@ Any decoder of VCDIFF reads these windows. They are proven by xdelta3 like its o
 
 from __future__ import annotations
 
+import logging
 import mmap
 import os
 import re
@@ -23,6 +24,8 @@ from itertools import islice
 from deltaglider_async.codec import Reference
 from deltaglider_async.codec.vcdiff import Instructions
 from deltaglider_async.streams.threads import until
+
+_log = logging.getLogger(__name__)
 
 #: Bytes of a sample, and of what is compared to find out whether both go on alike.
 _SAMPLE = 16
@@ -163,7 +166,8 @@ class Matcher:
             return None
         try:
             return self._window(block, place)
-        except (OSError, ValueError, MemoryError):  # what mapping or indexing the reference needs is not to be had
+        except (OSError, ValueError, MemoryError) as error:
+            _log.warning("cannot look into a reference of %d bytes, xdelta3 encodes: %r", self._of.size, error)
             self._patience = -1
             return None
 
