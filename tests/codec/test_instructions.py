@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import random
 import subprocess
 import zlib
-from collections.abc import Iterator
-from contextlib import aclosing, contextmanager
-from dataclasses import dataclass
+from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.codec.test_xdelta import MIB, OnDisk, chunks, reference
 from tests.vcdiff import LARGEST_WINDOW, add, copy, number, run, start, window
 
 from deltaglider_async.codec import xdelta
@@ -24,36 +22,10 @@ from deltaglider_async.codec.windows import UnknownWindowsError, read_window
 from deltaglider_async.errors import CodecUnavailableError, DiffDecodeError
 from deltaglider_async.streams import Chunks
 
-MIB = 1 << 20
 _random = random.Random(1)
 REFERENCE = _random.randbytes(300_000)
 #: Whoever starts it is told so.
 NOWHERE = "/nowhere/xdelta3"
-
-
-@dataclass(frozen=True)
-class OnDisk:
-    """A reference in a file, as a codec sees it."""
-
-    path: str
-    size: int
-    fd: int | None
-
-
-@contextmanager
-def reference(folder: Path, data: bytes = REFERENCE) -> Iterator[OnDisk]:
-    path = folder / "reference"
-    path.write_bytes(data)
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        yield OnDisk(str(path), len(data), descriptor)
-    finally:
-        os.close(descriptor)
-
-
-async def chunks(data: bytes, size: int = MIB) -> Chunks:
-    for begin in range(0, len(data), size):
-        yield data[begin : begin + size]
 
 
 async def unaided(known: OnDisk, delta: bytes, size: int, step: int = MIB) -> bytes:
@@ -120,7 +92,7 @@ def encoded(known: OnDisk, target: bytes, *options: str) -> bytes:
 @pytest.mark.parametrize("more", [(), ("-N",), ("-n",), ("-W", "16384")], ids=["", "N", "unchecked", "small windows"])
 async def test_what_xdelta3_encodes_is_decoded_to_the_same(tmp_path: Path, level: int, more: tuple[str, ...]) -> None:
     choose = random.Random(level)
-    with reference(tmp_path) as known:
+    with reference(tmp_path, REFERENCE) as known:
         for _ in range(4):
             target = changed(REFERENCE, choose)
             delta = encoded(known, target, f"-{level}", *more)
@@ -132,7 +104,7 @@ async def test_what_xdelta3_encodes_is_decoded_to_the_same(tmp_path: Path, level
 def test_every_code_and_every_kind_of_address_is_xdelta3s(tmp_path: Path) -> None:
     """Random programs of all instructions. What an encoder never writes is decoded as well, or refused by both."""
     choose, used, decoded = random.Random(2), set[int](), 0
-    with reference(tmp_path) as known:
+    with reference(tmp_path, REFERENCE) as known:
         for _ in range(400):
             begin, segment = choose.randrange(200_000), choose.randrange(1, 60_000)
             codes, data, addresses, position = b"", b"", b"", 0
@@ -171,7 +143,7 @@ def test_every_code_and_every_kind_of_address_is_xdelta3s(tmp_path: Path) -> Non
 @pytest.mark.parametrize("checked", [False, True])
 def test_a_damaged_delta_never_gives_what_xdelta3_does_not(tmp_path: Path, checked: bool) -> None:
     choose, accepted = random.Random(3), 0
-    with reference(tmp_path) as known:
+    with reference(tmp_path, REFERENCE) as known:
         deltas = []
         for _ in range(20):
             target = changed(REFERENCE, choose)
@@ -228,7 +200,7 @@ async def test_windows_of_many_instructions_go_to_xdelta3(tmp_path: Path, monkey
 
 async def test_a_proof_is_xdelta3s(tmp_path: Path) -> None:
     delta = start(b"") + window(1000, copy(1000), addresses=number(0), source=(1000, 0))
-    with reference(tmp_path) as known:
+    with reference(tmp_path, REFERENCE) as known:
         assert await unaided(known, delta, 1000) == REFERENCE[:1000]
         with pytest.raises(CodecUnavailableError):
             async for _ in xdelta.decode(known, chunks(delta), 1000, program=NOWHERE, stock=True):
@@ -249,7 +221,7 @@ async def test_no_byte_of_a_window_with_a_wrong_checksum_is_given(tmp_path: Path
     target = REFERENCE[5:100_005]
     made = window(100_000, copy(100_000), addresses=number(5), source=(200_000, 0))
     right, wrong = checked(target, made, zlib.adler32(target)), checked(target, made, 1)
-    with reference(tmp_path) as known:
+    with reference(tmp_path, REFERENCE) as known:
         assert await unaided(known, start(b"") + right, 200_000) == target
         found = b""
         with pytest.raises(DiffDecodeError):
@@ -281,7 +253,7 @@ async def test_no_byte_of_a_window_with_a_wrong_checksum_is_given(tmp_path: Path
 )
 async def test_a_window_that_is_wrong_is_refused_by_both(tmp_path: Path, bad: bytes) -> None:
     good = window(1000, copy(1000), addresses=number(7), source=(5000, 0))
-    with reference(tmp_path) as known:
+    with reference(tmp_path, REFERENCE) as known:
         assert here(known, start(b"") + bad) is None
         assert by_xdelta3(known, start(b"") + bad) is None
         with pytest.raises(CodecUnavailableError):
@@ -294,7 +266,7 @@ async def test_a_window_that_is_wrong_is_refused_by_both(tmp_path: Path, bad: by
 async def test_a_delta_that_ends_too_early_is_an_error(tmp_path: Path) -> None:
     """But for one that ends between two windows: that is a shorter file, of another digest."""
     target = REFERENCE[:50_000] + b"some more" + REFERENCE[70_000:]
-    with reference(tmp_path) as known:
+    with reference(tmp_path, REFERENCE) as known:
         delta, shorter = encoded(known, target, "-W", "131072"), 0
         for cut in range(1, 40):
             found = b""
@@ -318,7 +290,7 @@ async def test_what_is_given_up_leaves_nothing(tmp_path: Path, length: int) -> N
         yield delta[: len(delta) - length % 100]
         raise LookupError("the source failed")
 
-    with reference(tmp_path) as known:
+    with reference(tmp_path, REFERENCE) as known:
         body = xdelta.decode(known, chunks(delta), 1 << 30, program=NOWHERE)
         assert await anext(body) == b"x" * MIB
         await body.aclose()
