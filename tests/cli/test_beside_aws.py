@@ -182,15 +182,15 @@ def labs(
     }
     cases = [CASES[number] for number in sorted(chosen)]
 
-    def lab(tool: str) -> Lab:
-        made = Lab(tool, tmp_path_factory.mktemp(tool), s3_endpoint, cases, s3)
-        made.run()
-        return made
+    # Here and not in the threads: pytest makes the folder of all folders on its first call, and two at once collide.
+    made = {tool: Lab(tool, tmp_path_factory.mktemp(tool), s3_endpoint, cases, s3) for tool in TOOLS}
 
     with pytest.MonkeyPatch.context() as patch, ThreadPoolExecutor(2) as pool:
         for name, value in environment.items():
             patch.setenv(name, value)
-        yield dict(zip(TOOLS, pool.map(lab, TOOLS), strict=True))
+        for _ in pool.map(Lab.run, made.values()):
+            pass
+        yield made
 
 
 def differences() -> dict[str, str]:
