@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Literal
 import anyio
 import pytest
 
-from deltaglider_async.cache import Lease, ReferenceCache
+from deltaglider_async.cache import VERIFIED, Lease, ReferenceCache
 from deltaglider_async.cache.disk import DiskEntries
 from deltaglider_async.cache.memory import MemoryEntries
 from deltaglider_async.cache.plain import MemoryFile, NamedFile, Plain
@@ -58,8 +58,8 @@ class Bucket:
         finally:
             self.closed += 1
 
-    def lease(self, cache: ReferenceCache) -> contextlib.AbstractAsyncContextManager[Lease]:
-        return settled(cache, cache.lease(self.sha256, self.size, self.fetch))
+    def lease(self, cache: ReferenceCache, *, arriving: bool = False) -> contextlib.AbstractAsyncContextManager[Lease]:
+        return settled(cache, cache.lease(self.sha256, self.size, self.fetch, arriving=arriving))
 
 
 @contextlib.asynccontextmanager
@@ -75,24 +75,29 @@ async def settled(cache: ReferenceCache, lease: contextlib.AbstractAsyncContextM
 class Gate:
     """A download that waits in its middle until it is let go on, or told to fail."""
 
-    def __init__(self, bucket: Bucket) -> None:
+    def __init__(self, bucket: Bucket, first: int = 100) -> None:
         self._bucket = bucket
+        self._first = first
         self.reached = asyncio.Event()
         self.opened = asyncio.Event()
         self.failure: Exception | None = None
         self.downloads = 0
+        self.closed = 0
 
     async def fetch(self) -> AsyncIterator[bytes]:
         self.downloads += 1
-        yield self._bucket.plain[:100]
-        self.reached.set()
-        await self.opened.wait()
-        if self.failure is not None:
-            raise self.failure
-        yield self._bucket.plain[100:]
+        try:
+            yield self._bucket.plain[: self._first]
+            self.reached.set()
+            await self.opened.wait()
+            if self.failure is not None:
+                raise self.failure
+            yield self._bucket.plain[self._first :]
+        finally:
+            self.closed += 1
 
-    def lease(self, cache: ReferenceCache) -> contextlib.AbstractAsyncContextManager[Lease]:
-        return settled(cache, cache.lease(self._bucket.sha256, self._bucket.size, self.fetch))
+    def lease(self, cache: ReferenceCache, *, arriving: bool = False) -> contextlib.AbstractAsyncContextManager[Lease]:
+        return settled(cache, cache.lease(self._bucket.sha256, self._bucket.size, self.fetch, arriving=arriving))
 
 
 @pytest.fixture
@@ -296,33 +301,188 @@ async def test_waiters_share_one_download_of_what_is_too_large_to_be_cached() ->
         assert (gate.downloads, cache.stored_size()) == (1, 0)
 
 
-async def test_the_next_waiter_takes_over_a_cancelled_download() -> None:
+async def test_a_cancelled_download_goes_on_for_those_who_wait() -> None:
     bucket = random_bucket()
-    stuck = Gate(bucket)
+    gate = Gate(bucket)
 
-    async def read(source: Gate | Bucket) -> bytes:
-        async with source.lease(cache) as lease:
+    async def read() -> bytes:
+        async with gate.lease(cache) as lease:
             return await content(lease)
-
-    async def read_and_cancel_the_next() -> bytes:
-        try:
-            return await read(stuck)
-        except asyncio.CancelledError:
-            waiters[0].cancel()  # it has been handed the flight in this very step, and has to pass it on
-            raise
 
     async with opened() as cache:
         before = descriptors()
-        first = asyncio.create_task(read_and_cancel_the_next())
-        await stuck.reached.wait()
-        waiters = [asyncio.create_task(read(bucket)) for _ in range(10)]
+        first = asyncio.create_task(read())
+        await gate.reached.wait()
+        waiters = [asyncio.create_task(read()) for _ in range(10)]
         await asyncio.sleep(0)
         waiters[3].cancel()
         first.cancel()
+        await asyncio.wait([first, waiters[3]])
+        gate.opened.set()
         results = await asyncio.gather(first, *waiters, return_exceptions=True)
         cancelled = [result for result in results if isinstance(result, asyncio.CancelledError)]
-        assert (len(cancelled), results.count(bucket.plain), bucket.downloads) == (3, 8, 1)
+        assert (len(cancelled), results.count(bucket.plain), gate.downloads) == (2, 9, 1)
         assert descriptors() == before
+
+
+@pytest.mark.parametrize("arriving", [False, True])
+async def test_the_last_one_who_waits_ends_the_download(arriving: bool) -> None:
+    bucket = random_bucket(9 * MIB)
+    gate = Gate(bucket, 5 * MIB)
+
+    async def read() -> None:
+        async with gate.lease(cache, arriving=arriving) as lease:
+            await lease.reached(VERIFIED)
+            pytest.fail("there")
+
+    async with opened() as cache:
+        before, tasks = descriptors(), asyncio.all_tasks()
+        waiters = [asyncio.create_task(read()) for _ in range(5)]
+        await gate.reached.wait()
+        for waiter in waiters:
+            waiter.cancel()
+        await asyncio.wait(waiters)
+        assert (gate.closed, descriptors(), asyncio.all_tasks()) == (1, before, tasks)
+        async with bucket.lease(cache) as lease:
+            assert await content(lease) == bucket.plain
+
+
+# -- leases of what is still arriving
+
+
+async def test_an_arriving_reference_can_be_read_as_far_as_it_has_come() -> None:
+    bucket = random_bucket(9 * MIB)
+    gate = Gate(bucket, 5 * MIB)
+    async with opened() as cache:
+        before = descriptors()
+        async with gate.lease(cache, arriving=True) as lease:
+            assert lease.arriving
+            await lease.reached(4 * MIB)
+            assert await lease.read(0, 4 * MIB) == bucket.plain[: 4 * MIB]
+            later = asyncio.ensure_future(lease.reached(9 * MIB + 100))  # all there is
+            whole = asyncio.create_task(content_of(cache, gate))  # who needs it verified waits for the same download
+            await asyncio.sleep(0)
+            assert not later.done()
+            gate.opened.set()
+            await later
+            assert await content(lease) == bucket.plain == await whole
+            await lease.reached(VERIFIED)
+            assert lease.reference.arrived == VERIFIED
+        assert (gate.downloads, descriptors()) == (1, before)
+        assert cache.stored_size() > bucket.size  # sealed as any other
+        async with bucket.lease(cache, arriving=True) as lease:
+            assert not lease.arriving
+            assert await content(lease) == bucket.plain
+        assert bucket.downloads == 0
+
+
+async def content_of(cache: ReferenceCache, gate: Gate) -> bytes:
+    async with gate.lease(cache) as lease:
+        return await content(lease)
+
+
+async def test_an_arriving_reference_goes_on_for_the_others_when_the_first_has_left() -> None:
+    bucket = random_bucket(9 * MIB)
+    gate = Gate(bucket, 5 * MIB)
+    async with opened() as cache:
+        before = descriptors()
+        async with gate.lease(cache, arriving=True):
+            other = gate.lease(cache, arriving=True)
+            lease = await other.__aenter__()
+        assert gate.closed == 0
+        gate.opened.set()
+        await lease.reached(VERIFIED)
+        assert await content(lease) == bucket.plain
+        await other.__aexit__(None, None, None)
+        assert (gate.downloads, descriptors()) == (1, before)
+
+
+async def test_an_arriving_reference_that_fails_half_way_says_so_to_all() -> None:
+    bucket = random_bucket(9 * MIB)
+    gate = Gate(bucket, 5 * MIB)
+    gate.failure = StorageIOError("connection lost")
+    seen: list[BaseException] = []
+
+    async def read(offset: float) -> None:
+        async with gate.lease(cache, arriving=True) as lease:
+            try:
+                await lease.reached(offset)
+            except StorageIOError as error:
+                seen.append(error)
+            with pytest.raises(StorageIOError):
+                await lease.reached(1)  # nor does it go on after that
+            raise seen[0]
+
+    async with opened() as cache:
+        before, tasks = descriptors(), asyncio.all_tasks()
+        readers = [asyncio.create_task(read(offset)) for offset in (9 * MIB, VERIFIED)]
+        await gate.reached.wait()
+        readers.append(asyncio.create_task(read(5 * MIB + 1)))
+        await asyncio.sleep(0)
+        gate.opened.set()
+        assert await asyncio.gather(*readers, return_exceptions=True) == [gate.failure] * 3
+        assert seen == [gate.failure] * 3
+        assert (gate.downloads, gate.closed, cache.stored_size()) == (1, 1, 0)
+        assert (descriptors(), asyncio.all_tasks()) == (before, tasks)
+        async with bucket.lease(cache) as lease:
+            assert await content(lease) == bucket.plain
+
+
+@pytest.mark.parametrize("change", ["longer", "shorter", "other"])
+async def test_an_arriving_reference_that_is_damaged_is_never_verified(change: str) -> None:
+    bucket = random_bucket(9 * MIB)
+    wrong = {"longer": bucket.plain + b"x", "shorter": bucket.plain[:-1], "other": bucket.plain[:-1] + b"\0"}[change]
+    if wrong == bucket.plain:
+        wrong = bucket.plain[:-1] + b"\1"
+    gate = Gate(Bucket(wrong), 5 * MIB)
+    async with opened() as cache:
+        before = descriptors()
+        with pytest.raises(IntegrityMismatchError, match=bucket.sha256):
+            async with cache.lease(bucket.sha256, bucket.size, gate.fetch, arriving=True) as lease:
+                await lease.reached(4 * MIB)
+                gate.opened.set()
+                await lease.reached(VERIFIED)
+        assert (gate.closed, cache.stored_size(), descriptors()) == (1, 0, before)
+
+
+async def test_what_cannot_be_fetched_at_all_gives_no_arriving_lease(backend: Backend) -> None:
+    bucket = random_bucket()
+
+    async def gone() -> AsyncIterator[bytes]:
+        if bucket.size:
+            raise StorageIOError("gone")
+        yield b""
+
+    async with opened(Settings(cache_backend=backend)) as cache:
+        before = descriptors()
+        with pytest.raises(StorageIOError, match="gone"):
+            async with cache.lease(bucket.sha256, bucket.size, gone, arriving=True):
+                pytest.fail("leased")
+        assert descriptors() == before
+
+
+@pytest.mark.parametrize("size", [0, 1, 4 * MIB, 4 * MIB + 1])
+async def test_an_arriving_reference_may_have_any_size(size: int) -> None:
+    bucket = random_bucket(size)
+    async with opened() as cache, bucket.lease(cache, arriving=True) as lease:
+        await lease.reached(VERIFIED)
+        assert await content(lease) == bucket.plain
+
+
+async def test_a_draft_of_what_is_arriving_leaves_its_readers_their_bytes() -> None:
+    bucket = random_bucket(9 * MIB)
+    gate = Gate(bucket, 5 * MIB)
+    async with opened() as cache:
+        before = descriptors()
+        async with gate.lease(cache, arriving=True) as lease:
+            async with cache.draft(bucket.fetch(), bucket.size) as draft:
+                assert draft is not None
+                assert draft.path != lease.path
+                assert lease.arriving
+                gate.opened.set()
+                await lease.reached(VERIFIED)
+            assert await content(lease) == bucket.plain
+        assert (gate.downloads, descriptors()) == (1, before)
 
 
 async def test_a_waiter_that_is_cancelled_as_it_is_handed_its_lease_gives_it_back() -> None:
@@ -628,7 +788,8 @@ async def test_cancellation_at_any_moment_leaves_nothing(plain: type[Plain], nat
     buckets = [random_bucket(choice.randrange(3 * MIB)) for _ in range(3)]
 
     async def use(bucket: Bucket, steps: int) -> None:
-        async with bucket.lease(cache) as lease:
+        async with bucket.lease(cache, arriving=steps % 2 == 0) as lease:
+            await lease.reached(VERIFIED)
             assert await content(lease) == bucket.plain
             async with cache.draft(lease.chunks(), 2 * MIB) as draft:
                 if draft is not None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 import subprocess
 import zlib
-from contextlib import aclosing
+from collections.abc import Iterator
+from contextlib import aclosing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -56,11 +58,11 @@ def here(known: OnDisk, delta: bytes) -> bytes | None:
             ):
                 return None
             target = Target(found, delta[place : place + found.length], known.fd, known.size)
-            buffer = memoryview(bytearray(found.size))
-            target.check(memoryview(bytearray(1000)))
+            target.read()
+            target.check()
             for begin in range(0, found.size, 30_011):
-                target.fill(begin, buffer[begin : begin + 30_011])
-            made, place = made + buffer, place + found.length
+                made += target.chunk(begin, min(begin + 30_011, found.size))
+            place += found.length
     except (RefusedError, UnknownWindowsError, IndexError):
         return None
     return made
@@ -230,6 +232,106 @@ async def test_no_byte_of_a_window_with_a_wrong_checksum_is_given(tmp_path: Path
         assert found == target
     with reference(tmp_path, bytes(300_000)) as other, pytest.raises(DiffDecodeError, match="checksum"):
         await anext(xdelta.decode(other, chunks(start(b"") + right), 200_000))
+
+
+async def test_without_checksums_only_they_do_not_count(tmp_path: Path) -> None:
+    target = REFERENCE[5:100_005]
+    made = window(100_000, copy(100_000), addresses=number(5), source=(200_000, 0))
+    wrong = start(b"") + checked(target, made, 1)
+    with reference(tmp_path, REFERENCE) as known:
+        body = xdelta.decode(known, chunks(wrong), 100_000, program=NOWHERE, checksums=False)
+        assert b"".join([chunk async for chunk in body]) == target
+
+
+class Arriving:
+    """A reference whose bytes are there as far as somebody waits for them."""
+
+    def __init__(self, folder: Path, data: bytes) -> None:
+        self._path, self._data = folder / "arriving", data
+        self.verified = False
+        self.arrived = 0
+        self._path.write_bytes(bytes(len(data)))
+
+    async def reached(self, offset: float) -> None:
+        self.verified |= offset == math.inf
+        self.arrived = max(self.arrived, int(min(offset, len(self._data))))
+        await asyncio.to_thread(self._write)
+
+    def _write(self) -> None:
+        with self._path.open("r+b") as file:
+            file.write(self._data[: self.arrived])
+
+    @contextmanager
+    def opened(self) -> Iterator[OnDisk]:
+        with self._path.open("rb") as file:
+            yield OnDisk(str(self._path), len(self._data), file.fileno())
+
+
+@pytest.mark.parametrize("checksums", [True, False])
+async def test_nothing_of_an_arriving_reference_is_read_before_it_is_there(tmp_path: Path, checksums: bool) -> None:
+    choose = random.Random(5)
+    for level in (1, 3, 9):
+        with reference(tmp_path, REFERENCE) as known:
+            target = changed(REFERENCE, choose) or REFERENCE
+            delta = encoded(known, target, f"-{level}", "-W", "16384")
+        arriving = Arriving(tmp_path, REFERENCE)
+        with arriving.opened() as known:
+            body = xdelta.decode(
+                known, chunks(delta), len(target), program=NOWHERE, reached=arriving.reached, checksums=checksums
+            )
+            assert b"".join([chunk async for chunk in body]) == target
+        assert not arriving.verified
+
+
+async def test_the_first_bytes_need_no_more_of_the_reference_than_they_copy(tmp_path: Path) -> None:
+    base = random.Random(6).randbytes(8 * MIB)
+    with reference(tmp_path, base) as known:
+        delta = b"".join([chunk async for chunk in xdelta.unchanged(known, chunks(base))])
+    arriving = Arriving(tmp_path, base)
+    with arriving.opened() as known:
+        body = xdelta.decode(
+            known, chunks(delta), len(base), program=NOWHERE, reached=arriving.reached, checksums=False
+        )
+        async with aclosing(body):
+            assert await anext(body) == base[:MIB]
+            assert arriving.arrived < len(base)
+
+
+async def test_xdelta3_begins_when_the_reference_is_verified(tmp_path: Path) -> None:
+    target = REFERENCE[5:100_005]
+    made = window(100_000, copy(100_000), addresses=number(5), source=(200_000, 0))
+    refused = start(b"") + checked(target, made, zlib.adler32(target)) + checked(target, made, 1)
+    arriving = Arriving(tmp_path, REFERENCE)
+    with arriving.opened() as known, pytest.raises(CodecUnavailableError):
+        async for _ in xdelta.decode(known, chunks(refused), 200_000, program=NOWHERE, reached=arriving.reached):
+            assert not arriving.verified
+    assert arriving.verified
+
+
+@pytest.mark.parametrize("wait", ["closed", "cancelled"])
+async def test_a_wait_for_an_arriving_reference_is_given_up_at_once(tmp_path: Path, wait: str) -> None:
+    delta = start(b"") + window(1000, copy(1000), addresses=number(0), source=(1000, 0)) * 2
+    waits = asyncio.Event()
+    passed = iter((True, False))
+
+    async def reached(offset: float) -> None:
+        if not next(passed):
+            waits.set()
+            await asyncio.Event().wait()
+
+    with reference(tmp_path, REFERENCE) as known:
+        body = xdelta.decode(known, chunks(delta), 2000, program=NOWHERE, reached=reached)
+        assert await anext(body) == REFERENCE[:1000]
+        await waits.wait()
+        if wait == "closed":
+            await body.aclose()
+        else:
+            task = asyncio.create_task(anext(body))
+            await asyncio.sleep(0)
+            task.cancel()
+            await asyncio.wait([task])
+            await body.aclose()
+    assert [task for task in asyncio.all_tasks() if task is not asyncio.current_task()] == []
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-from collections.abc import Sequence
+import math
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import aclosing
 from typing import Any
 
@@ -48,8 +49,18 @@ class MaskingCodec:
         return self.encode(reference, body)
 
     async def decode(
-        self, reference: Any, delta: Chunks, size: int, *, program: str = "", stock: bool = False
+        self,
+        reference: Any,
+        delta: Chunks,
+        size: int,
+        *,
+        program: str = "",
+        stock: bool = False,
+        reached: Callable[[float], Awaitable[None]] | None = None,
+        checksums: bool = True,
     ) -> Chunks:
+        if reached is not None:
+            await reached(math.inf)
         async with aclosing(delta):
             data = b"".join([chunk async for chunk in delta])
         name = _masked(data[-_WIDTH:], await _mask(reference))

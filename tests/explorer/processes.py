@@ -34,10 +34,8 @@ class Processes:
     def unchanged(self, reference: Any, body: Chunks) -> Chunks:
         return xdelta.unchanged(reference, body)
 
-    async def decode(
-        self, reference: Any, delta: Chunks, size: int, *, program: str = "xdelta3", stock: bool = False
-    ) -> Chunks:
-        decoded = xdelta.decode(reference, delta, size, program=program, stock=stock)
+    async def decode(self, reference: Any, delta: Chunks, size: int, *, program: str = "xdelta3", **how: Any) -> Chunks:
+        decoded = xdelta.decode(reference, delta, size, program=program, **how)
         async with aclosing(self._counted(decoded)) as chunks:
             async for chunk in chunks:
                 yield chunk

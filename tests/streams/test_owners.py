@@ -56,7 +56,7 @@ A_PLAIN_REFERENCE = """
 from deltaglider_async.cache.plain import NamedFile
 plain = NamedFile()
 plain.open()
-plain.write(b"plain")
+plain.write([b"plain"])
 """
 
 A_DOWNLOAD = """

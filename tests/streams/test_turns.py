@@ -39,6 +39,18 @@ async def test_whoever_reads_all_in_turn_gets_all_of_them() -> None:
         turn.end()
 
 
+async def test_work_that_rests_for_two_reasons_rests_until_both_have_ended() -> None:
+    turns = Turns(1)
+    first = await turns.take()
+    with first.resting():
+        with first.resting():
+            pass
+        async with asyncio.timeout(10):  # seconds; it would wait for ever
+            second = await turns.take()
+    second.end()
+    first.end()
+
+
 async def test_a_cancelled_wait_keeps_nobody_waiting() -> None:
     turns = Turns(1)
     first = await turns.take()

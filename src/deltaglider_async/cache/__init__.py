@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from deltaglider_async.cache.leases import Lease
+from deltaglider_async.cache.leases import VERIFIED, Lease
 from deltaglider_async.cache.references import ReferenceCache
 
-__all__ = ["Lease", "ReferenceCache"]
+__all__ = ["VERIFIED", "Lease", "ReferenceCache"]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 
 from deltaglider_async.cache.own_folder import OwnFolder, sweep
 from deltaglider_async.errors import LocalIOError
@@ -32,12 +33,13 @@ class Plain(ABC):
     def open(self) -> None:
         """Create the file, empty. Raises `LocalIOError`."""
 
-    def write(self, piece: bytes) -> None:
+    def write(self, pieces: Iterable[bytes]) -> None:
         """Append. Raises `LocalIOError`, for instance where memory or disk are full."""
-        rest = memoryview(piece)
         try:
-            while rest:
-                rest = rest[os.write(self._descriptor, rest) :]
+            for piece in pieces:
+                rest = memoryview(piece)
+                while rest:
+                    rest = rest[os.write(self._descriptor, rest) :]
         except OSError as error:
             raise _no_room(error) from error
 

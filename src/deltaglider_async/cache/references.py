@@ -19,7 +19,7 @@ from typing import Protocol
 import anyio
 
 from deltaglider_async.cache.disk import DiskEntries
-from deltaglider_async.cache.leases import Lease, Outcome, Place, Reference, References
+from deltaglider_async.cache.leases import VERIFIED, Flight, Lease, Reference, References
 from deltaglider_async.cache.memory import MemoryEntries
 from deltaglider_async.cache.plain import Plain, default_plain
 from deltaglider_async.cache.sealed import KEY_SIZE, key_label, seal, sealed_size, unseal
@@ -28,6 +28,7 @@ from deltaglider_async.errors import (
     CacheMissError,
     IntegrityMismatchError,
     LocalIOError,
+    StorageIOError,
 )
 from deltaglider_async.settings import MIB, Settings
 from deltaglider_async.streams.digest import Digest
@@ -138,15 +139,18 @@ class ReferenceCache:
 
     @asynccontextmanager
     async def lease(
-        self, sha256: str, size: int, fetch: Callable[[], AsyncIterator[bytes]]
+        self, sha256: str, size: int, fetch: Callable[[], AsyncIterator[bytes]], *, arriving: bool = False
     ) -> AsyncGenerator[Lease, None]:
         """A lease of the reference: shared if one is live, else from the cache, else from `fetch()`, once.
+
+        With `arriving`, it may begin with the first bytes of a download: the caller waits for what it reads
+        (`Lease.reached`), and for `VERIFIED` before it relies on anything.
 
         Raises `IntegrityMismatchError` where `fetch()` gives other bytes than `size` and `sha256` say,
         `LocalIOError` where there is no room for the plain bytes, and whatever `fetch()` raises.
         """
         sha256 = _checked(sha256)
-        async with self._leased(await self._obtain(sha256, size, fetch)) as lease:
+        async with self._leased(await self._obtain(sha256, size, fetch, arriving), arriving=arriving) as lease:
             if lease.size != size:
                 raise IntegrityMismatchError(
                     f"reference {sha256} has {lease.size} bytes, not the {size} bytes that were recorded for it"
@@ -175,7 +179,8 @@ class ReferenceCache:
             return
         size, sha256 = filled
         reference = self._references.add(sha256, size, plain)
-        async with self._leased(reference, plain) as lease:
+        async with self._leased(reference, surplus=plain) as lease:
+            await self._end_unwanted(sha256)
             yield lease
 
     async def keep(self, lease: Lease) -> None:
@@ -208,16 +213,23 @@ class ReferenceCache:
         return self._entries.stored_size()
 
     @asynccontextmanager
-    async def _leased(self, reference: Reference, surplus: Plain | None = None) -> AsyncGenerator[Lease, None]:
+    async def _leased(
+        self, reference: Reference, *, surplus: Plain | None = None, arriving: bool = False
+    ) -> AsyncGenerator[Lease, None]:
         """Owns one lease of `reference` from here on, and `surplus` where it is not the reference's own."""
-        lease, failed = Lease(reference), True
+        lease, failed = None, True
         try:
             if surplus not in (None, reference.plain):
                 await in_thread(surplus.close)
+            if arriving:
+                # Its first bytes: then there is a file, and whoever could not fetch it at all has said so.
+                await reference.reached(1 if reference.size else VERIFIED)
+            lease = Lease(reference)
             yield lease
             failed = False
         finally:
-            lease.end()
+            if lease is not None:
+                lease.end()
             await self._end(reference, wait=not failed)
 
     async def _end(self, reference: Reference, *, wait: bool) -> None:
@@ -235,6 +247,18 @@ class ReferenceCache:
                 return
         if (plain := self._references.end(reference)) is not None:
             await in_thread(plain.close)
+        else:
+            await self._end_unwanted(reference.sha256)
+
+    async def _end_unwanted(self, sha256: str) -> None:
+        """End the flight of a reference if it goes on for nobody, and wait for that."""
+        if (flight := self._references.unwanted(sha256)) is not None and flight.task is not None:
+            flight.task.cancel()
+            try:
+                await asyncio.wait((flight.task,))
+            except asyncio.CancelledError:
+                await until_done(flight.task)
+                raise
 
     async def _store_and_end(self, reference: Reference, stop: threading.Event) -> None:
         try:
@@ -244,105 +268,113 @@ class ReferenceCache:
             if (plain := self._references.end(reference)) is not None:
                 await in_thread(plain.close)
 
-    async def _obtain(self, sha256: str, size: int, fetch: Callable[[], AsyncIterator[bytes]]) -> Reference:
-        """A reference with one lease for the caller; this task prepares it, or waits for the one that does."""
-        answer = self._references.ask(sha256)
-        outcome = await self._awaited(sha256, answer) if isinstance(answer, asyncio.Future) else answer
+    async def _obtain(
+        self, sha256: str, size: int, fetch: Callable[[], AsyncIterator[bytes]], arriving: bool
+    ) -> Reference:
+        """A reference with one lease for the caller, from the flight of it that is under way or begins now."""
+        answer = self._references.ask(sha256, arriving=arriving)
+        if answer is None:
+            flight = self._references.begin(sha256, size, self._plain())
+            answer = self._references.ask(sha256, arriving=arriving)
+            # Not a part of this task: it goes on for whoever else waits for it, or has begun to read.
+            flight.task = asyncio.ensure_future(self._fly(flight, fetch))
+        if isinstance(answer, Reference):
+            return answer
+        assert answer is not None
+        try:
+            outcome = await answer
+        except asyncio.CancelledError:
+            if (plain := self._references.leave(sha256, answer)) is not None:
+                await in_thread(plain.close)
+            await self._end_unwanted(sha256)
+            raise
         if isinstance(outcome, Exception):
             raise outcome
-        return outcome or await self._prepare(sha256, size, fetch)
+        return outcome
 
-    async def _awaited(self, sha256: str, place: Place) -> Outcome:
+    async def _fly(self, flight: Flight, fetch: Callable[[], AsyncIterator[bytes]]) -> None:
+        """Make a reference live, from the cache or by a download that is to be stored. Raises nothing."""
+        reference, failure = flight.reference, None
         try:
-            return await place
+            stored = await self._unsealed(reference)
+            if not stored:
+                await self._fetched(reference, fetch)
+            reference.unsealed = self._references.land(flight) and not stored and self._fits(reference)
+        except Exception as error:
+            failure = error
         except asyncio.CancelledError:
-            if (plain := self._references.leave(sha256, place)) is not None:
-                await in_thread(plain.close)
-            raise
+            failure = StorageIOError(f"the download of reference {reference.sha256} was cancelled. Try again.")
+        finally:
+            self._references.give_up(flight)
+            try:
+                await self._end(reference, wait=False)
+            finally:
+                if failure is not None:
+                    self._references.fail(flight, failure)
 
-    async def _prepare(self, sha256: str, size: int, fetch: Callable[[], AsyncIterator[bytes]]) -> Reference:
-        """The flight of `sha256`: make it live, from the cache or by a download that is to be stored."""
-        try:
-            plain = await self._unsealed(sha256, size)
-            stored = plain is not None
-            if plain is None:
-                plain = await self._fetched(sha256, size, fetch)
-        except Exception as failure:
-            self._references.finish(sha256, failure)
-            raise
-        except BaseException:
-            self._references.pass_on(sha256)
-            raise
-        reference = self._references.add(sha256, size, plain)
-        self._references.finish(sha256)
-        try:
-            if reference.plain is not plain:
-                await in_thread(plain.close)
-            elif not stored:
-                reference.unsealed = self._fits(reference)
-        except BaseException:
-            if (last := self._references.end(reference)) is not None:
-                await in_thread(last.close)
-            raise
-        return reference
-
-    async def _unsealed(self, sha256: str, size: int) -> Plain | None:
-        plain = self._plain()
+    async def _unsealed(self, reference: Reference) -> bool:
+        """Whether it was in the cache, and is at hand now."""
+        plain, sha256 = reference.plain, reference.sha256
         stop = threading.Event()
         try:
             async with self._side_by_side:
-                await in_thread(self._unseal, plain, sha256, size, stop, stop=stop)
+                await in_thread(self._unseal, plain, sha256, reference.size, stop, stop=stop)
         except CacheMissError:
-            await in_thread(plain.close)
-            return None
+            pass
         except CacheCorruptionError as damage:
-            await in_thread(plain.close)
             _log.warning("cached reference %s: %s. It is removed and downloaded anew.", sha256, damage)
             try:
                 await in_thread(self._entries.remove, sha256)
             except OSError as error:
                 _log.warning("cached reference %s not removed: %s", sha256, error)
-            return None
-        except BaseException:
-            await in_thread(plain.close)
-            raise
-        return plain
+        else:
+            return True
+        return False
 
     def _unseal(self, plain: Plain, sha256: str, size: int, stop: threading.Event) -> None:
-        with closing(self._entries.read(sha256)) as blocks:
-            plain.open()
-            for segment in until(stop, unseal(blocks, sha256, size, self._key)):
-                plain.write(segment)
-        plain.freeze()
+        try:
+            with closing(self._entries.read(sha256)) as blocks:
+                plain.open()
+                for segment in until(stop, unseal(blocks, sha256, size, self._key)):
+                    plain.write((segment,))
+            plain.freeze()
+        except BaseException:
+            plain.close()  # it is opened anew for a download
+            raise
 
-    async def _fetched(self, sha256: str, size: int, fetch: Callable[[], AsyncIterator[bytes]]) -> Plain:
-        plain = self._plain()
+    async def _fetched(self, reference: Reference, fetch: Callable[[], AsyncIterator[bytes]]) -> None:
+        sha256, size = reference.sha256, reference.size
         chunks = fetch()
         try:
-            filled = await self._fill(plain, chunks, size)
+            filled = await self._fill(reference.plain, chunks, size, reference.advance)
             if filled != (size, sha256):
                 found = "it is longer" if filled is None else f"it has {filled[0]} bytes and SHA-256 {filled[1]}"
                 raise IntegrityMismatchError(
                     f"reference {sha256} of {size} bytes was downloaded, but {found}. It was not used and not "
                     "cached: the object in the bucket is damaged or another one"
                 )
-        except BaseException:
-            await in_thread(plain.close)
-            raise
         finally:
             if isinstance(chunks, AsyncGenerator):
                 await chunks.aclose()
-        return plain
 
-    async def _fill(self, plain: Plain, chunks: AsyncIterator[bytes], limit: int) -> tuple[int, str] | None:
-        """Write all chunks; size and SHA-256 of them, or None as soon as there are more than `limit` bytes."""
+    async def _fill(
+        self,
+        plain: Plain,
+        chunks: AsyncIterator[bytes],
+        limit: int,
+        arrived: Callable[[int], None] = lambda size: None,
+    ) -> tuple[int, str] | None:
+        """Write all chunks; size and SHA-256 of them, or None as soon as there are more than `limit` bytes.
+
+        `arrived` is told how many bytes can be read.
+        """
         digest = Digest()
         waiting = 0
         gathered: list[bytes] = []
 
-        def write(pieces: list[bytes]) -> None:
-            for piece in pieces:
-                plain.write(piece)
+        async def write(pieces: list[bytes], end: int) -> None:
+            await in_thread(plain.write, pieces)
+            arrived(end)
 
         await in_thread(plain.open)
         # One at a time, while the next chunks are fetched, and hashed in another thread.
@@ -357,7 +389,7 @@ class ReferenceCache:
                 if waiting >= _GATHERED:
                     if writing is not None:
                         await writing
-                    writing = asyncio.ensure_future(in_thread(write, gathered))
+                    writing = asyncio.ensure_future(write(gathered, digest.size))
                     gathered, waiting = [], 0
         except BaseException:
             if writing is not None:
@@ -367,7 +399,7 @@ class ReferenceCache:
             await writing
         if digest.size > limit:
             return None
-        await in_thread(write, gathered)
+        await write(gathered, digest.size)
         await in_thread(plain.freeze)
         return digest.size, await digest.hexdigest()
 

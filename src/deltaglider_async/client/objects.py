@@ -164,9 +164,14 @@ class Objects(ClientBase):
                 async for chunk in body:
                     ...
         """
-        self._check_arguments("GetObject", {"Bucket": Bucket, "Key": Key, **arguments})
-        with recorded("get_object", Bucket, Key) as record:
-            response = await get.get(self._engine, Bucket, Key, arguments, progress, record)
+        return await self._get(Bucket, Key, arguments, progress)
+
+    async def _get(
+        self, bucket: str, key: str, arguments: Mapping[str, Any], progress: Progress, *, checksums: bool = False
+    ) -> GetObjectResponse:
+        self._check_arguments("GetObject", {"Bucket": bucket, "Key": key, **arguments})
+        with recorded("get_object", bucket, key) as record:
+            response = await get.get(self._engine, bucket, key, arguments, progress, record, checksums=checksums)
         return cast("GetObjectResponse", response)
 
     async def head_object(self, Bucket: str, Key: str, **arguments: Unpack[HeadObjectArguments]) -> HeadObjectResponse:

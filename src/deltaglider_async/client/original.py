@@ -115,7 +115,7 @@ class Original(Objects):
                 print(result.message)
         """
         bucket, key = keys.parse_url(s3_url)
-        response = await self.get_object(Bucket=bucket, Key=key, progress=progress, **arguments)
+        response = await self._get(bucket, key, arguments, progress, checksums=True)
         expected = _hex(response.get("ChecksumSHA256", ""))
         digest = Digest()
         try:

@@ -7,7 +7,7 @@ plain VCDIFF, which is the only one so far.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from deltaglider_async.streams import Chunks
@@ -57,6 +57,18 @@ class Codec(Protocol):
         """The delta of a `body` that is the reference itself. No two deltas are the same bytes."""
 
     def decode(
-        self, reference: Reference, delta: Chunks, size: int, *, program: str = ..., stock: bool = ...
+        self,
+        reference: Reference,
+        delta: Chunks,
+        size: int,
+        *,
+        program: str = ...,
+        stock: bool = ...,
+        reached: Callable[[float], Awaitable[None]] | None = ...,
+        checksums: bool = ...,
     ) -> Chunks:
-        """The body of a delta, of at most `size` bytes. With `stock`, by the program and nothing else."""
+        """The body of a delta, of at most `size` bytes. With `stock`, by the program and nothing else.
+
+        `reached` waits until so many bytes of a reference that is still arriving are there, or, with infinity, until it
+        is verified. Without `checksums`, the caller compares a digest of the whole.
+        """

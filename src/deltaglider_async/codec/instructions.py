@@ -6,8 +6,8 @@ they name is all there is to do. Each instruction takes Python about a microseco
 xdelta3 (`few`), and so is each window that is wrong in any way, or of a kind that xdelta3 does not write: it says what
 is wrong. So this decodes to what xdelta3 decodes to, or to nothing.
 
-A window whose target is long pieces of the reference is read twice, for its checksum and to be given out, and no more
-of it is in memory than a piece. Any other one is made in memory: it copies from itself, or takes many reads.
+A window whose target is long pieces of the reference is read twice where its checksum counts, for that and to be given
+out, and no more of it is in memory than a piece. One that copies from itself, or takes many reads, is made in memory.
 """
 
 from __future__ import annotations
@@ -58,10 +58,10 @@ def few(window: Window, instructions: int, made: int) -> bool:
 
 
 class Target:
-    """What a window makes, after `check`.
+    """What a window makes, after `read`.
 
     `data` are the window's bytes in the stream; the reference, of so many bytes, is read from a descriptor at any
-    place. Its methods block.
+    place. All methods but `reach` block.
     """
 
     def __init__(self, window: Window, data: bytes, descriptor: int, reference: int) -> None:
@@ -69,37 +69,55 @@ class Target:
         self._plan = _Plan(data, descriptor)
         self._made: memoryview | None = None
 
-    def check(self, scratch: memoryview) -> None:
-        """Read the window, and compare its checksum if it has one, with some memory. Raises `RefusedError`."""
-        window, plan = self._window, self._plan
+    def read(self) -> None:
+        """Read the instructions. Raises `RefusedError`."""
         try:
-            _read(plan, window, self._reference)
-            if plan.within or len(plan.ends) > 2 + window.size // _LONG:
-                self._made = memoryview(bytearray(window.size))
-                plan.fill(0, self._made)
-            if window.adler32 is not None and self._checksum(scratch[:_CHECKED]) != window.adler32:
-                raise RefusedError
-        except (IndexError, UnknownWindowsError, OSError):
+            _read(self._plan, self._window, self._reference)
+        except (IndexError, UnknownWindowsError):
             raise RefusedError from None
 
-    def fill(self, start: int, into: memoryview) -> None:
-        """The target from a place on. Raises `DiffDecodeError` where the reference cannot be read any more."""
-        if self._made is not None:
-            into[:] = self._made[start : start + len(into)]
+    def reach(self, start: int, stop: int) -> int:
+        """How many bytes of the reference must be there for these of the target, or for its checksum: for all."""
+        return self._plan.reach(0, self._window.size) if self._plan.within else self._plan.reach(start, stop)
+
+    def check(self) -> None:
+        """Compare the checksum, if the window has one. Raises `RefusedError`."""
+        window = self._window
+        if window.adler32 is None:
             return
         try:
-            self._plan.fill(start, into)
+            if len(self._plan.ends) > 2 + window.size // _LONG:
+                self._make()
+            if self._checksum() != window.adler32:
+                raise RefusedError
+        except OSError:
+            raise RefusedError from None
+
+    def chunk(self, start: int, stop: int) -> bytes:
+        """Some of the target. Raises `DiffDecodeError` where the reference cannot be read any more."""
+        try:
+            if self._plan.within and self._made is None:
+                self._make()
+            return self._plan.chunk(start, stop) if self._made is None else bytes(self._made[start:stop])
         except (OSError, RefusedError) as error:
             raise DiffDecodeError("the reference could not be read") from error
 
-    def _checksum(self, scratch: memoryview) -> int:
+    def _make(self) -> None:
+        made = memoryview(bytearray(self._window.size))
+        self._plan.fill(0, made)
+        self._made = made
+
+    def _checksum(self) -> int:
+        if self._plan.within and self._made is None:
+            self._make()
         if self._made is not None:
             return zlib.adler32(self._made)
-        checksum = 1
-        for start in range(0, self._window.size, len(scratch)):
-            part = scratch[: self._window.size - start]
-            self._plan.fill(start, part)
-            checksum = zlib.adler32(part, checksum)
+        checksum, size = 1, self._window.size
+        with memoryview(bytearray(min(_CHECKED, size))) as scratch:
+            for start in range(0, size, _CHECKED):
+                part = scratch[: size - start]
+                self._plan.fill(start, part)
+                checksum = zlib.adler32(part, checksum)
         return checksum
 
 
@@ -115,6 +133,33 @@ class _Plan:
     kinds: list[int] = field(default_factory=list)
     places: list[int] = field(default_factory=list)
     within: bool = False
+
+    def reach(self, start: int, stop: int) -> int:
+        """Where what some of the target copies from the reference ends there, at the furthest."""
+        highest, index = 0, bisect_right(self.ends, start)
+        while start < stop:
+            end = min(stop, self.ends[index])
+            if self.kinds[index] == _COPY:
+                begin = self.ends[index - 1] if index else 0
+                highest = max(highest, self.places[index] + end - begin)
+            start, index = end, index + 1
+        return highest
+
+    def chunk(self, start: int, stop: int) -> bytes:
+        """Some of the target that no copy within it makes. Raises `RefusedError`, `OSError`."""
+        parts, index = [], bisect_right(self.ends, start)
+        while start < stop:
+            end = min(stop, self.ends[index])
+            kind, place, size = self.kinds[index], self.places[index], end - start
+            skipped = start - (self.ends[index - 1] if index else 0)
+            if kind == _COPY:
+                parts.append(_piece(self.descriptor, size, place + skipped))
+            elif kind == _ADD:
+                parts.append(self.data[place + skipped : place + skipped + size])
+            else:
+                parts.append(self.data[place : place + 1] * size)
+            start, index = end, index + 1
+        return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def fill(self, start: int, into: memoryview) -> None:
         """The target from a place on; with a copy within it, from its start on. Raises `RefusedError`, `OSError`."""
@@ -206,6 +251,17 @@ def _pread(descriptor: int, into: memoryview, position: int) -> None:
         if not taken:
             raise RefusedError  # it ends before
         into, position = into[taken:], position + taken
+
+
+def _piece(descriptor: int, size: int, position: int) -> bytes:
+    """Some of the reference, which nothing copies once more."""
+    piece = os.pread(descriptor, size, position)
+    while len(piece) < size:
+        more = os.pread(descriptor, size - len(piece), position + len(piece))
+        if not more:
+            raise RefusedError  # it ends before
+        piece += more
+    return piece
 
 
 def _repeat(target: memoryview, source: int, position: int, end: int) -> None:

@@ -2,11 +2,16 @@
 
 Memory: a window of the delta, and a few pieces of the target; all of a window's target, 16 MiB at most and mostly 8,
 where it copies from itself.
+
+A reference that is still arriving is read as far as it has come. Nothing is proven by that: whoever lets it be read so
+early compares a digest of the whole before the end.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 
 from deltaglider_async.codec.instructions import RefusedError, Target, few
@@ -24,14 +29,25 @@ class Unaided:
     """The windows of a delta from the first one on, up to one that is left to xdelta3.
 
     `delta` goes on after `head`, with which the first window begins. The reference has a descriptor and a size, `size`
-    is that recorded of the target; both in bytes.
+    is that recorded of the target; both in bytes. `reached`, if it is still arriving, waits until so many bytes of the
+    reference are there. `checksums`: whether those of windows are compared.
     """
 
-    def __init__(self, head: bytes, delta: Chunks, descriptor: int, reference: int, size: int) -> None:
+    def __init__(
+        self,
+        head: bytes,
+        delta: Chunks,
+        descriptor: int,
+        reference: int,
+        size: int,
+        *,
+        reached: Callable[[float], Awaitable[None]] | None = None,
+        checksums: bool = True,
+    ) -> None:
         self._held = bytearray(head)
         self._delta, self._descriptor, self._reference, self._size = delta, descriptor, reference, size
+        self._reached, self._checksums = reached, checksums
         self._instructions = self._made = self._windows = 0
-        self._buffers: list[bytearray] = []
         #: The window that is being decoded, as far as it was.
         self._window: Window | None = None
         self._target: Target | None = None
@@ -40,20 +56,19 @@ class Unaided:
         self.whole = False
 
     async def chunks(self) -> Chunks:
-        """What the windows make; of each, nothing is given out before its checksum, if it has one, was right."""
+        """What the windows make. Of each, nothing is given out before its checksum, if that counts, was right."""
         working = await self._begin()
         try:
             while working is not None:
-                found = await working
-                if found is None:
+                made = await working
+                if made is None:
                     return
                 working = await self._begin()
-                buffer, size = found
-                for start in range(0, size, CHUNK):
-                    yield bytes(memoryview(buffer)[start : min(start + CHUNK, size)])
-                self._buffers.append(buffer)
+                while made:
+                    yield made.popleft()
         finally:
             if working is not None:
+                working.cancel()  # it may wait for the reference
                 await until_done(working)
 
     async def rest(self) -> Chunks:
@@ -63,7 +78,7 @@ class Unaided:
             async for chunk in self._delta:
                 yield chunk
 
-    async def _begin(self) -> asyncio.Future[tuple[bytearray, int] | None] | None:
+    async def _begin(self) -> asyncio.Future[deque[bytes] | None] | None:
         """The next bytes, which are being made; None if there are no more that are made here."""
         if self._window is None:
             self._window = await self._next()
@@ -75,23 +90,25 @@ class Unaided:
         assert self._target is not None
         return asyncio.ensure_future(self._made_of(self._window, self._target))
 
-    async def _made_of(self, window: Window, target: Target) -> tuple[bytearray, int] | None:
-        """A buffer, and how much of it was made; None where the window is refused."""
+    async def _made_of(self, window: Window, target: Target) -> deque[bytes] | None:
+        """The next bytes of a window; None where it is refused."""
         start = self._position
-        size = min(_AT_A_TIME, window.size - start)
-        buffer = self._buffers.pop() if self._buffers else bytearray()
+        stop = min(start + _AT_A_TIME, window.size)
+        checked = self._checksums and not start
 
-        def work() -> None:
-            nonlocal buffer
-            if len(buffer) < size:
-                buffer = bytearray(size)
-            with memoryview(buffer) as view:
-                if not start:
-                    target.check(view)
-                target.fill(start, view[:size])
+        def work(unread: bool) -> deque[bytes]:
+            if unread:
+                target.read()
+            if checked:
+                target.check()
+            return deque(target.chunk(place, min(place + CHUNK, stop)) for place in range(start, stop, CHUNK))
 
         try:
-            await in_thread(work)
+            if self._reached is not None:
+                if not start:
+                    await in_thread(target.read)
+                await self._reached(target.reach(start, window.size if checked else stop))
+            made = await in_thread(work, self._reached is None and not start)
         except RefusedError:
             return None
         if not start:
@@ -99,10 +116,10 @@ class Unaided:
             self._instructions += window.sections[1]
             self._made += window.size
             self._windows += 1
-        self._position += size
-        if self._position == window.size:
+        self._position = stop
+        if stop == window.size:
             self._window = self._target = None
-        return buffer, size
+        return made
 
     async def _next(self) -> Window | None:
         """The next window, all of which is held. None at the end, or where it is left to xdelta3."""

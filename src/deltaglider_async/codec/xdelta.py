@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import secrets
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractContextManager, aclosing, closing
 
 from deltaglider_async.codec import Reference, vcdiff
@@ -115,12 +116,24 @@ async def unchanged(reference: Reference, body: Chunks) -> Chunks:
 
 
 async def decode(
-    reference: Reference, delta: Chunks, size: int, *, program: str = "xdelta3", stock: bool = False
+    reference: Reference,
+    delta: Chunks,
+    size: int,
+    *,
+    program: str = "xdelta3",
+    stock: bool = False,
+    reached: Callable[[float], Awaitable[None]] | None = None,
+    checksums: bool = True,
 ) -> Chunks:
     """The body of a delta. `size` is the recorded size of the body in bytes; more output ends the decoder.
 
     Windows of few instructions need no process (`codec/unaided.py`). From the first other one on, and with `stock` from
     the start, it is xdelta3 that decodes: a delta must be proven by what everybody else will read it with.
+
+    `reached`, for a reference that is still arriving, waits until so many bytes of it are there, or, with infinity,
+    until it is complete and verified; xdelta3 has no less. Without `checksums` those of windows that need no process
+    are not compared, for a caller who compares a digest of the whole. Either way nothing is proven before the end.
+
     Raises `DiffDecodeError` for a delta that is damaged, was made against another reference (possibly after
     some correct bytes) or takes more than any honest one, `CodecUnavailableError`, and what `delta` raises.
     """
@@ -133,7 +146,9 @@ async def decode(
         produced, rest = 0, resume(head, delta)
         length, secondary = beginning(head)
         if not (stock or header.programs or secondary is not None or reference.fd is None):
-            unaided = Unaided(head[length:], delta, reference.fd, reference.size, size)
+            unaided = Unaided(
+                head[length:], delta, reference.fd, reference.size, size, reached=reached, checksums=checksums
+            )
             async with aclosing(unaided.chunks()) as body:
                 async for chunk in body:
                     produced += len(chunk)
@@ -141,6 +156,8 @@ async def decode(
             if unaided.whole:
                 return
             rest = resume(head[:length], unaided.rest())
+        if reached is not None:
+            await reached(math.inf)
         try:
             chunks = stream_through(argv, _inherited(reference), rest, limits)
             async with aclosing(chunks) as body:

@@ -185,8 +185,13 @@ class Engine:
         return None if size is None else Reference(bucket, key, sha256, size)
 
     @asynccontextmanager
-    async def lease(self, reference: Reference, arguments: Mapping[str, Any]) -> AsyncIterator[Lease]:
-        """The reference at hand: from the cache, or downloaded once however many operations wait for it."""
+    async def lease(
+        self, reference: Reference, arguments: Mapping[str, Any], *, arriving: bool = False
+    ) -> AsyncIterator[Lease]:
+        """The reference at hand: from the cache, or downloaded once however many operations wait for it.
+
+        With `arriving`, it may still be on its way, unverified: see `ReferenceCache.lease`.
+        """
 
         name = where(reference.bucket, reference.key)
         downloaded = False
@@ -207,7 +212,7 @@ class Engine:
                     yield chunk
 
         try:
-            async with self.cache.lease(reference.sha256, reference.size, fetch) as lease:
+            async with self.cache.lease(reference.sha256, reference.size, fetch, arriving=arriving) as lease:
                 note_reference(at_hand=not downloaded)
                 yield lease
         except IntegrityMismatchError:

@@ -11,6 +11,7 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from deltaglider_async.cache import VERIFIED
 from deltaglider_async.codec import xdelta
 from deltaglider_async.engine.core import Engine, Response, where
 from deltaglider_async.engine.extent import extent, is_partial, whole
@@ -145,8 +146,13 @@ async def get(
     arguments: Mapping[str, Any],
     progress: Progress = lambda phase, position: None,
     record: Record | None = None,
+    *,
+    checksums: bool = False,
 ) -> Response:
-    """GetObject of a logical key; `Body` is an `ObjectBody`, at whose end the record is written."""
+    """GetObject of a logical key; `Body` is an `ObjectBody`, at whose end the record is written.
+
+    With `checksums`, those in a delta must be right too, although the SHA-256 of the whole is compared.
+    """
     found = await find(engine.store.get, engine.store.get_existing, bucket, key, arguments)
     try:
         name = where(bucket, key)
@@ -162,7 +168,7 @@ async def get(
             chunks = reported(chunks, progress, "receiving")
         else:
             partial = asked if asked != (0, found.size) else None
-            chunks = decoded(engine, found, name, arguments, progress, partial)
+            chunks = decoded(engine, found, name, arguments, progress, partial, checksums=checksums)
             if partial is None:
                 chunks = verified(chunks, size=found.size, sha256=found.sha256, name=name)
     except BaseException:
@@ -188,8 +194,14 @@ async def decoded(
     arguments: Mapping[str, Any],
     progress: Progress,
     asked: tuple[int, int] | None = None,
+    *,
+    checksums: bool = True,
 ) -> Chunks:
-    """The original's bytes of a delta, not yet verified as a whole, or `asked`: first and last-plus-one byte."""
+    """The original's bytes of a delta, not yet verified as a whole, or `asked`: first and last-plus-one byte.
+
+    All but a range may be made while the reference still arrives. Then its SHA-256 is compared before the end. Nothing
+    else will tell for a range, which therefore waits for that first, and has the `checksums` in the delta compared.
+    """
     delta = found.delta
     assert delta is not None
     if delta.codec:
@@ -208,13 +220,26 @@ async def decoded(
         finally:
             discard(found.response)  # also where nothing of it was read
         etag = found.response["ETag"]
-        async with leased(engine, found.bucket, found.stored_key, delta, etag, arguments, progress) as lease:
+        place = found.bucket, found.stored_key
+        async with leased(engine, *place, delta, etag, arguments, progress, arriving=asked is None) as lease:
             position, turn = 0, await engine.decoders.take()
+
+            async def reached(offset: float) -> None:
+                with turn.resting():
+                    await lease.reached(offset)
+
             try:
                 needed, left_out = stored.chunks(), 0
                 if asked is not None:
                     needed, left_out = await xdelta.part(stored.chunks, delta.file_size, *asked)
-                chunks = engine.codec.decode(lease, needed, delta.file_size, program=engine.settings.xdelta3)
+                chunks = engine.codec.decode(
+                    lease,
+                    needed,
+                    delta.file_size,
+                    program=engine.settings.xdelta3,
+                    reached=reached if lease.arriving else None,
+                    checksums=checksums or asked is not None,
+                )
                 if asked is not None:
                     chunks = window(chunks, asked[0] - left_out, asked[1] - left_out, name)
                 async with aclosing(chunks):
@@ -223,6 +248,7 @@ async def decoded(
                         progress("decoding", position)
                         with turn.resting():
                             yield chunk
+                await reached(VERIFIED)
             except DiffDecodeError as error:
                 raise type(error)(f"cannot read {name}: {error}") from error
             finally:

@@ -72,7 +72,7 @@ class Reading:
 
     async def _problem(self, key: str) -> str | None:
         try:
-            response = await get.get(self._engine, self._bucket, key, self._access)
+            response = await get.get(self._engine, self._bucket, key, self._access, checksums=True)
             async with response["Body"] as body:
                 while await body.readany():
                     pass

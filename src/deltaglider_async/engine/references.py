@@ -42,8 +42,11 @@ async def leased(
     etag: str,
     arguments: Mapping[str, Any],
     progress: Progress = lambda phase, position: None,
+    *,
+    arriving: bool = False,
 ) -> AsyncIterator[Lease]:
-    """The reference of a delta at hand, within the budget for reading. `etag` is the delta's.
+    """The reference of a delta at hand, within the budget for reading; or, with `arriving`, on its way, unverified.
+    `etag` is the delta's.
 
     Raises `IntegrityMismatchError` if it is nowhere, `ObjectReplacedError` if that is so because the delta has gone or
     been replaced meanwhile.
@@ -55,22 +58,33 @@ async def leased(
             await stack.enter_async_context(engine.gets.take(2 * reference.size + PROCESS_MEMORY))
             for looks in range(_LOOKS):
                 try:
-                    lease = await stack.enter_async_context(engine.lease(reference, arguments))
+                    lease = await stack.enter_async_context(engine.lease(reference, arguments, arriving=arriving))
                     break
                 except ReferenceGoneError:
                     if looks == _LOOKS - 1:
                         raise
                     reference = await reference_of(engine, bucket, stored_key, delta, arguments)
         except IntegrityMismatchError as error:
-            pinned = {name: arguments[name] for name in ("VersionId",) if name in arguments}
-            now = await engine.store.head(bucket, stored_key, access_only(arguments) | pinned)
-            if now is None or now["ETag"] != etag:
-                raise ObjectReplacedError(
-                    f"cannot read {where(bucket, keys.logical_key(stored_key))}: it was replaced or deleted while it "
-                    "was being read. Get it again."
-                ) from error
+            await _raise_if_replaced(engine, bucket, stored_key, etag, arguments, error)
             raise
-        yield lease
+        try:
+            yield lease
+        except IntegrityMismatchError as error:
+            if arriving:  # it turned out to be damaged when all of it was there
+                await _raise_if_replaced(engine, bucket, stored_key, etag, arguments, error)
+            raise
+
+
+async def _raise_if_replaced(
+    engine: Engine, bucket: str, stored_key: str, etag: str, arguments: Mapping[str, Any], error: Exception
+) -> None:
+    pinned = {name: arguments[name] for name in ("VersionId",) if name in arguments}
+    now = await engine.store.head(bucket, stored_key, access_only(arguments) | pinned)
+    if now is None or now["ETag"] != etag:
+        raise ObjectReplacedError(
+            f"cannot read {where(bucket, keys.logical_key(stored_key))}: it was replaced or deleted while it "
+            "was being read. Get it again."
+        ) from error
 
 
 async def reference_of(

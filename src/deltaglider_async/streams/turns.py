@@ -68,13 +68,18 @@ class Turn:
 
     def __init__(self, turns: Turns) -> None:
         self._turns = turns
+        self._rests = 0
 
     @contextmanager
     def resting(self) -> Iterator[None]:
-        """While the block lasts, others need not wait for this for long."""
-        self._turns.set_resting(self, asyncio.get_running_loop().time())
+        """While the block lasts, others need not wait for this for long. Blocks may overlap."""
+        if not self._rests:
+            self._turns.set_resting(self, asyncio.get_running_loop().time())
+        self._rests += 1
         yield
-        self._turns.set_resting(self, math.inf)
+        self._rests -= 1
+        if not self._rests:
+            self._turns.set_resting(self, math.inf)
 
     def end(self) -> None:
         """It is over; the next one begins."""
