@@ -9,36 +9,41 @@ import logging
 import os
 import random
 import re
-import secrets
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from typing import Any, cast
+from typing import Any
 
 import pytest
-from aiobotocore.awsrequest import AioAWSResponse
 from aiobotocore.credentials import AioRefreshableCredentials
-from aiobotocore.session import get_session
 from botocore import UNSIGNED
 from botocore.config import Config
 from botocore.exceptions import ClientError
 from botocore.parsers import create_parser
 from botocore.session import Session
-from tests.conftest import REGION
-from tests.real_servers import ACCESS_KEY, SECRET_KEY, program
 from tests.servers import answering, response
+from tests.store.worlds import (
+    AWKWARD,
+    CLIENTS,
+    STANDARD,
+    Doubtful,
+    Recorder,
+    World,
+    debugging,
+    foreign,
+    foreign_of_all,
+    options,
+    told,
+    traced,
+    world,
+)
 from tests.torture.proxy import shorten_pauses
 
 from deltaglider_async.errors import NotFoundError, StorageIOError
-from deltaglider_async.store.heads import Heads, _Template, members_of, read_answer
-from deltaglider_async.store.s3 import Store
-
-#: Names that have been spelled wrongly in addresses or signatures before.
-AWKWARD = [
-    "a b", "a+b", "100%", "a%20b", "a%2Fb", "ä/ö ü", "日本", "q?a=b&c", "hash#1", "'\"", "a//b", "a/", "(x)!*,;:@=$",
-    "~tilde", "back\\slash", "new\nline", "😀", "x" * 1000, "[1]", "a/../b c", "<&>", "\u00a0", "\u2028", "|^`{}",
-]  # fmt: skip
+from deltaglider_async.store.answers import reader_of
+from deltaglider_async.store.heads import Heads
+from deltaglider_async.store.templates import NOTHING, Template
 
 
 @pytest.fixture(autouse=True)
@@ -47,74 +52,8 @@ def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 SERVICE = Session().get_service_model("s3")
+READER = reader_of(SERVICE, "HeadObject")
 SHAPE: Any = SERVICE.operation_model("HeadObject").output_shape
-
-
-class World:
-    """A store, and botocore's client that it uses. `full` counts the HEADs that are botocore's."""
-
-    def __init__(self, s3: Any) -> None:
-        self.s3, self.store, self.full = s3, Store(s3), 0
-        self._head = s3.head_object
-        s3.head_object = self._counted
-
-    async def _counted(self, **arguments: Any) -> Any:
-        self.full += 1
-        return await self._head(**arguments)
-
-    async def botocores(self, **arguments: Any) -> dict[str, Any]:
-        """Its answer, or its error's."""
-        try:
-            return cast("dict[str, Any]", await self._head(**arguments))
-        except ClientError as error:
-            return cast("dict[str, Any]", error.response)
-
-    async def ours(self, bucket: str, key: str, **arguments: Any) -> dict[str, Any]:
-        try:
-            return await self.store.head_existing(bucket, key, arguments)
-        except ClientError as error:
-            return cast("dict[str, Any]", error.response)
-
-
-@asynccontextmanager
-async def world(endpoint: str | None, **arguments: Any) -> AsyncIterator[World]:
-    keys = {"aws_access_key_id": ACCESS_KEY, "aws_secret_access_key": SECRET_KEY, "region_name": REGION}
-    session: Any = get_session()
-    if endpoint is None:  # AWS, whatever the environment says
-        arguments["config"] = options(ignore_configured_endpoint_urls=True).merge(arguments.get("config") or Config())
-    if (credentials := arguments.pop("credentials", None)) is not None:
-        session._credentials = credentials
-        keys = {"region_name": REGION}
-    async with session.create_client("s3", endpoint_url=endpoint, **keys, **arguments) as s3:
-        yield World(s3)
-
-
-@pytest.fixture(params=["moto", "minio"])
-async def real(request: pytest.FixtureRequest, real_server: Callable[[str], str]) -> AsyncIterator[World]:
-    if request.param == "minio" and not program("minio"):
-        pytest.skip("there is no MinIO here; make servers builds it")
-    async with world(real_server(request.param)) as made:
-        yield made
-
-
-@pytest.fixture
-async def place(real: World) -> str:
-    name = f"test-{secrets.token_hex(8)}"
-    await real.s3.create_bucket(Bucket=name)
-    return name
-
-
-def told(answer: dict[str, Any]) -> dict[str, Any]:
-    """An answer without what belongs to one request."""
-    about = dict(answer["ResponseMetadata"])
-    theirs: dict[str, str] = about.pop("HTTPHeaders")
-    headers = {
-        name: value
-        for name, value in theirs.items()
-        if name not in ("date", "x-amz-request-id", "x-amzn-requestid", "x-ratelimit-limit", "x-ratelimit-remaining")
-    }
-    about.pop("RequestId", None)
-    return answer | {"ResponseMetadata": about | {"HTTPHeaders": headers}}
 
 
 # -- the same answers
@@ -221,7 +160,7 @@ def assert_read_as_botocore_does(headers: dict[str, str]) -> None:
         answer = {"headers": HeadersDict(lowered), "status_code": status, "body": b""}
         theirs: Any = create_parser("rest-xml").parse(answer, SHAPE)
         theirs["ResponseMetadata"]["RetryAttempts"] = 0
-        ours = read_answer(status, lowered, members_of(SERVICE))
+        ours = READER.read(status, lowered)
         assert ours is not None
         assert ours == theirs
         assert repr(sorted(ours.items())) == repr(sorted(theirs.items()))
@@ -232,47 +171,20 @@ def assert_read_as_botocore_does(headers: dict[str, str]) -> None:
     [(status, {}) for status in (206, 301, 307, 304, 400, 403, 412, 429, 500, 503)] + [(200, {"expires": "never"})],
 )
 def test_other_answers_are_not_read(status: int, headers: dict[str, str]) -> None:
-    assert read_answer(status, headers, {}) is None
+    assert READER.read(status, headers) is None
 
 
 @pytest.mark.parametrize("name", ["content-length", "last-modified", "x-amz-mp-parts-count"])
 async def test_an_answer_that_cannot_be_read_is_botocores_error(name: str) -> None:
     with pytest.raises((ValueError, RuntimeError, KeyError)):
-        read_answer(200, {name: "Wed, 99 Abc 2026 20:01:51 GMT"}, members_of(SERVICE))
+        READER.read(200, {name: "Wed, 99 Abc 2026 20:01:51 GMT"})
 
 
 # -- the same requests
 
 
-class Recorder:
-    """What a client would send: nothing is sent."""
-
-    def __init__(self, s3: Any) -> None:
-        self.requests: list[Any] = []
-        s3.meta.events.register("before-send.s3.HeadObject", self._answer)
-
-    def _answer(self, request: Any, **_: Any) -> AioAWSResponse:
-        self.requests.append(request)
-        answer = AioAWSResponse(request.url, 200, cast("Any", {}), None)
-        vars(answer)["_content"] = b""
-        return answer
-
-
-def options(**chosen: Any) -> Any:
-    return Config(**chosen)
-
-
-CLIENTS: dict[str, tuple[str | None, dict[str, Any]]] = {
-    "AWS": (None, {}),
-    "path": (None, {"config": options(s3={"addressing_style": "path"})}),
-    "token": (None, {"aws_session_token": "to+ken/=="}),
-    "dual stack": (None, {"config": options(s3={"use_dualstack_endpoint": True})}),
-    "accelerated": (None, {"config": options(s3={"use_accelerate_endpoint": True})}),
-    "unsigned payload": (None, {"config": options(s3={"payload_signing_enabled": False})}),
-    "port": ("http://127.0.0.1:9000", {}),
-    "folder": ("https://storage.example/a/folder", {}),
-    "virtual": ("http://storage.example:81", {"config": options(s3={"addressing_style": "virtual"})}),
-}
+#: Those of the arguments that a HEAD may have.
+HEADERS = frozenset({"x-amz-request-payer", "x-amz-checksum-mode", "x-amz-expected-bucket-owner"})
 
 
 @pytest.mark.parametrize("client", CLIENTS)
@@ -286,19 +198,19 @@ async def test_requests_are_those_of_botocore(client: str) -> None:
             recorder.requests.clear()
             for key in keys:
                 await made.s3.head_object(Bucket="a-bucket", Key=key, **asked)
-            template = _Template(recorder.requests[0], "first", cast("Any", None), credentials)
+            template = Template(recorder.requests[0], "first", NOTHING, HEADERS)
             for key, request in zip(keys, recorder.requests, strict=True):
-                template.compare(request, key, await credentials.get_frozen_credentials())
+                template.compare(request, key, NOTHING, await credentials.get_frozen_credentials())
 
 
 async def test_a_request_of_one_invocation_is_no_template(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_LAMBDA_FUNCTION_NAME", "function")
     monkeypatch.setenv("_X_AMZN_TRACE_ID", "Root=1")
     async with world("http://127.0.0.1:9000") as made:
-        recorder, credentials = Recorder(made.s3), made.s3._request_signer._credentials
+        recorder = Recorder(made.s3)
         await made.s3.head_object(Bucket="bucket", Key="a")
         with pytest.raises(ValueError, match="trace"):
-            _Template(recorder.requests[0], "a", cast("Any", None), credentials)
+            Template(recorder.requests[0], "a", NOTHING, HEADERS)
 
 
 @pytest.mark.parametrize("change", ["url", "secret", "header", "token"])
@@ -307,7 +219,7 @@ async def test_a_request_that_a_template_does_not_give_is_noticed(change: str) -
         recorder, credentials = Recorder(made.s3), made.s3._request_signer._credentials
         await made.s3.head_object(Bucket="bucket", Key="a/b")
         [request] = recorder.requests
-        template = _Template(request, "a/b", cast("Any", None), credentials)
+        template = Template(request, "a/b", NOTHING, HEADERS)
         frozen = await credentials.get_frozen_credentials()
         if change == "url":
             request.url += "?versionId=1"
@@ -318,7 +230,7 @@ async def test_a_request_that_a_template_does_not_give_is_noticed(change: str) -
         else:
             request.headers["Authorization"] = request.headers["Authorization"].replace(b"Signature=", b"Signature=0")
         with pytest.raises((ValueError, KeyError)):
-            template.compare(request, "a/b", frozen)
+            template.compare(request, "a/b", NOTHING, frozen)
 
 
 # -- whatever is unusual
@@ -329,24 +241,6 @@ async def test_each_bucket_has_a_template(s3_endpoint: str) -> None:
         for name in ("bucket-one", "bucket-two", "bucket-one", "bucket-two"):
             assert await made.store.head(f"{name}-{os.getpid()}", "a") is None
         assert made.full == 2
-
-
-def foreign(made: World) -> None:
-    made.s3.meta.events.register("before-sign.s3.HeadObject", lambda **_: None)
-
-
-def foreign_of_all(made: World) -> None:
-    made.s3.meta.events.register("needs-retry", lambda **_: None)
-
-
-def debugging(made: World) -> None:
-    logging.getLogger("botocore").setLevel(logging.DEBUG)
-
-
-def traced(made: World) -> None:
-    # As wrapt does: what looks like the function is another object.
-    call = functools.partial(type(made.s3)._make_api_call, made.s3)
-    setattr(type(made.s3), "_make_api_call", call)  # noqa: B010
 
 
 @pytest.mark.parametrize("unusual", [foreign, foreign_of_all, debugging, traced])
@@ -418,45 +312,40 @@ async def test_a_proxy_is_botocores() -> None:
         assert made.full == 2
 
 
-class Doubtful:
-    """A server that gives these answers, one after the other, and counts how often it was asked."""
-
-    def __init__(self, *statuses: str) -> None:
-        self._answers = list(statuses)
-        self.asked: list[str] = []
-
-    async def __call__(self, request: str, head: bytes) -> bytes:
-        assert b"authorization: aws4-hmac-sha256 credential=" in head.lower()
-        self.asked.append(re.findall(rb"(?i)amz-sdk-request: (.*)\r", head)[0].decode())
-        status = self._answers.pop(0)
-        return response(status, b"", "x-amz-request-id: 1") if status else b""
-
-
 @pytest.mark.parametrize(
-    "first", ["500 Internal Server Error", "503 Slow Down", "HTTP", "", "302 Found", "400 Bad Request"]
+    ("first", "full"),
+    [
+        # A call of several attempts makes no template, so the next one is botocore's, too.
+        ("500 Internal Server Error", 3),
+        ("503 Slow Down", 3),
+        ("HTTP", 3),
+        # aiohttp itself asks once more where there was no answer at all.
+        ("", 1),
+        ("302 Found", 2),
+        ("400 Bad Request", 2),
+    ],
 )
-async def test_after_an_unusual_answer_botocore_asks(first: str) -> None:
+async def test_after_an_unusual_answer_botocore_goes_on(first: str, full: int) -> None:
     server = Doubtful("200 OK", first, "200 OK", "200 OK")
-    async with answering(server) as url, world(url) as made:
+    async with answering(server) as url, world(url, config=STANDARD) as made:
         for _ in range(3):
             assert await made.store.head("bucket", "a") is not None
         assert len(server.asked) == 4
-        # aiohttp itself asks once more where there was no answer at all.
-        assert made.full == (2 if first else 1)
+        assert made.full == full
 
 
 async def test_botocores_retries_follow() -> None:
     failure = "500 Internal Server Error"
-    server = Doubtful("200 OK", failure, failure, failure, failure, failure)
+    server = Doubtful("200 OK", failure, failure, failure)
     async with (
         answering(server) as url,
-        world(url, config=Config(retries={"mode": "standard", "total_max_attempts": 3})) as made,
+        world(url, config=STANDARD) as made,
     ):
         assert await made.store.head("bucket", "a") is not None
         with pytest.raises(StorageIOError, match="500"):
             await made.store.head("bucket", "a")
-        assert server.asked[2:] == ["attempt=1", "attempt=2; max=3", "attempt=3; max=3"]
-        assert len(server.asked) == 5
+        # The first attempt was the template's.
+        assert server.asked[1:] == ["attempt=1", "attempt=2; max=3", "attempt=3; max=3"]
 
 
 async def test_a_head_can_be_cancelled() -> None:

@@ -31,6 +31,7 @@ from deltaglider_async.store.errors import code_of, is_missing_key, translated
 from deltaglider_async.store.heads import Heads
 from deltaglider_async.store.limits import limits, paced
 from deltaglider_async.store.listed import Listed
+from deltaglider_async.store.puts import Puts
 from deltaglider_async.streams import CHUNK, Chunks
 from deltaglider_async.streams.budget import ByteBudget
 from deltaglider_async.streams.chunks import rechunk
@@ -85,6 +86,7 @@ class Store:
         self.ahead = ByteBudget(PARTS_AHEAD * PART_AHEAD)
         self._accepted: dict[str, frozenset[str]] = {}
         self._heads = Heads(s3)
+        self._puts = Puts(s3)
         self._listed = Listed(s3)
 
     def accepted(self, operation: str, arguments: Arguments) -> Response:
@@ -241,7 +243,7 @@ class Store:
                 # Named as well: S3 asks for that in a bucket with Object Lock.
                 arguments |= {"ChecksumSHA256": base64_sha256(sha256), "ChecksumAlgorithm": "SHA256"}
             try:
-                response: Response = await self.s3.put_object(Body=_body(data), **self.accepted("PutObject", arguments))
+                response = await self._puts.put(data, self.accepted("PutObject", arguments))
             except ClientError as error:
                 return await self._written_already(error, arguments, identity)
         return response
@@ -455,14 +457,6 @@ class Store:
             if not page.get("IsTruncated"):
                 return
             token["ContinuationToken"] = page["NextContinuationToken"]
-
-
-def _body(data: bytes) -> bytes | io.BytesIO:
-    """For a file botocore asks first whether it may send it (`Expect: 100-continue`), and waits for the answer.
-
-    For that, a small one is not worth a round trip. aiohttp does not want large ones as bytes.
-    """
-    return data if len(data) <= CHUNK else io.BytesIO(data)
 
 
 def _has_checksum(arguments: Arguments) -> bool:
