@@ -7,6 +7,7 @@ Prints the two tables of docs/benchmarks.md. Processor time, so a busy machine m
 
 from __future__ import annotations
 
+import asyncio
 import os
 import resource
 import subprocess
@@ -15,14 +16,14 @@ import tarfile
 import time
 import zipfile
 from collections.abc import Iterator
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.files import Files
 from benchmarks.measure import cpu
 from deltaglider_async.codec.encoders import BLOCK
-from deltaglider_async.codec.matching import Index, Matcher
+from deltaglider_async.codec.matchers import Matcher
+from deltaglider_async.codec.samples import Index
 from deltaglider_async.streams.prospect import Places, Prospect
 
 MB = 1_000_000
@@ -80,10 +81,14 @@ class OnDisk:
 def made_here(reference: Path, target: Path) -> str:
     """How quickly, and how much of a delta, is made without an encoder; blocks that are left to one do not count."""
     blocks = [target.read_bytes()[start : start + BLOCK] for start in range(0, target.stat().st_size, BLOCK)]
-    with closing(Matcher(OnDisk(str(reference), reference.stat().st_size), Index())) as matcher:
-        begun = time.process_time()
-        windows = [matcher.window(block) for block in blocks]
-        seconds = time.process_time() - begun
+    matcher = Matcher(OnDisk(str(reference), reference.stat().st_size), Index())
+
+    async def made() -> list[bytes | None]:
+        return [await matcher.window(block) for block in blocks]
+
+    begun = time.process_time()
+    windows = asyncio.run(made())
+    seconds = time.process_time() - begun
     speed = f"{sum(map(len, blocks)) / MB / seconds:.0f} MB/s"
     here = [(len(block), len(made)) for block, made in zip(blocks, windows, strict=True) if made is not None]
     if not here:

@@ -17,11 +17,12 @@ import anyio
 import pytest
 from tests.codec.test_xdelta import MIB, OnDisk, chunks, reference, whole
 
-from deltaglider_async.codec import matching, vcdiff, xdelta
+from deltaglider_async.codec import matchers, matching, samples, vcdiff, xdelta
 from deltaglider_async.codec.encoders import BLOCK
-from deltaglider_async.codec.matching import Index, Matcher
+from deltaglider_async.codec.matchers import Matcher
+from deltaglider_async.codec.samples import Index, Mapped
 from deltaglider_async.codec.vcdiff import Instructions
-from deltaglider_async.streams.threads import StoppedError
+from deltaglider_async.streams.stops import StoppedError
 
 NO_PROGRAM = "/nonexistent/xdelta3"
 
@@ -116,7 +117,7 @@ async def test_what_an_encoder_makes_less_of_goes_to_one_block_by_block(tmp_path
     target = base[:BLOCK] + words(BLOCK // 2, 3) + base[BLOCK + BLOCK // 2 :]
     index = Index()
     with reference(tmp_path, base) as known:
-        here = [made is not None for made in windows(known, index, target)]
+        here = [made is not None for made in await windows(known, index, target)]
         assert here == [True, False, True]
         delta = await whole(xdelta.encode(known, chunks(target, 700_001), index=index))
         assert await whole(xdelta.decode(known, chunks(delta), len(target))) == target
@@ -124,31 +125,30 @@ async def test_what_an_encoder_makes_less_of_goes_to_one_block_by_block(tmp_path
     assert len(delta) < 1.01 * len(alone)
 
 
-def windows(known: OnDisk, index: Index, target: bytes) -> Iterator[bytes | None]:
-    with closing(Matcher(known, index)) as matcher:
-        for start in range(0, len(target), BLOCK):
-            yield matcher.window(target[start : start + BLOCK])
+async def windows(known: OnDisk, index: Index, target: bytes) -> list[bytes | None]:
+    matcher = Matcher(known, index)
+    return [await matcher.window(target[start : start + BLOCK]) for start in range(0, len(target), BLOCK)]
 
 
-def test_blocks_that_are_refused_are_not_tried_for_ever(tmp_path: Path) -> None:
+async def test_blocks_that_are_refused_are_not_tried_for_ever(tmp_path: Path) -> None:
     base = words(2 * MIB, 1)
-    with reference(tmp_path, base) as known, closing(Matcher(known, Index())) as matcher:
-        assert [matcher.window(words(MIB, seed)) for seed in range(2, 6)] == [None] * 4
+    with reference(tmp_path, base) as known:
+        matcher = Matcher(known, Index())
+        assert [await matcher.window(words(MIB, seed)) for seed in range(2, 6)] == [None] * 4
         # Not even what would be easy now.
-        assert matcher.window(base) is None
+        assert await matcher.window(base) is None
 
 
 @pytest.mark.parametrize("byte", [0, 255])
-def test_files_of_one_byte_take_no_more_time_or_memory_than_others(tmp_path: Path, byte: int) -> None:
+async def test_files_of_one_byte_take_no_more_time_or_memory_than_others(tmp_path: Path, byte: int) -> None:
     base = bytes([byte]) * (5 * MIB)
     index = Index()
     with reference(tmp_path, base) as known:
-        (made,) = windows(known, index, base[: 2 * MIB] + noise(100) + base[:MIB])
+        (made,) = await windows(known, index, base[: 2 * MIB] + noise(100) + base[:MIB])
         assert made is not None and len(made) < 300
-        with closing(Matcher(known, index)) as matcher:
-            assert matcher.window(noise(MIB)) is not None
-            assert matcher._mapped is not None
-            found = [len(positions) for _, positions in index.samples(matcher._mapped, matcher.stop)]
+        assert await windows(known, index, noise(MIB)) != [None]
+        with closing(Mapped(known)) as mapped:
+            found = [len(positions) for _, positions in index.samples(mapped, threading.Event())]
             assert sum(found) < 100
 
 
@@ -167,31 +167,34 @@ class Counted:
 
 def test_what_repeats_takes_no_longer_to_index(tmp_path: Path) -> None:
     size = 64 * MIB
-    with reference(tmp_path, bytes(size)) as known, closing(matching.Mapped(known)) as mapped:
+    with reference(tmp_path, bytes(size)) as known, closing(Mapped(known)) as mapped:
         kind = Counted(re.compile(b"\\0(?s:.{15})"))
-        assert matching._positions(kind, mapped, threading.Event()) == {bytes(16): 0}  # type: ignore[arg-type]
-        assert kind.found < 1.1 * matching._MOST
+        assert samples._positions(kind, mapped, threading.Event()) == {bytes(16): 0}  # type: ignore[arg-type]
+        assert kind.found < 1.1 * samples._MOST
 
 
-def test_an_index_that_nobody_waits_for_is_given_up(tmp_path: Path) -> None:
-    index = Index()
-    with reference(tmp_path, noise(MIB)) as known, closing(Matcher(known, index)) as matcher:
-        matcher.stop.set()
-        with pytest.raises(StoppedError):
-            matcher.window(noise(MIB, 1))
+async def test_an_index_that_nobody_waits_for_is_given_up(tmp_path: Path) -> None:
+    index, stop = Index(), threading.Event()
+    stop.set()
+    with reference(tmp_path, noise(MIB)) as known, closing(Mapped(known)) as mapped, pytest.raises(StoppedError):
+        matching.window(mapped, index, noise(MIB, 1), 0, 0, stop)
     with reference(tmp_path, BASE) as known:
-        assert list(windows(known, index, BASE[100:])) != [None]
+        assert await windows(known, index, BASE[100:]) != [None]
 
 
 @pytest.mark.parametrize("error", [OSError(errno.ENOMEM, "no room"), MemoryError()])
-@pytest.mark.parametrize("where", ["Mapped", "_positions"])
+@pytest.mark.parametrize("where", [(matchers, "Mapped"), (samples, "_positions")])
 async def test_without_memory_for_an_index_an_encoder_makes_the_delta(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, where: str, error: Exception
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    where: tuple[object, str],
+    error: Exception,
 ) -> None:
     def failing(*_: object) -> object:
         raise error
 
-    monkeypatch.setattr(matching, where, failing)
+    monkeypatch.setattr(*where, failing)
     target = noise(50_000, 2) + BASE
     with reference(tmp_path, BASE) as known:
         delta = await whole(xdelta.encode(known, chunks(target), index=Index()))
@@ -206,28 +209,28 @@ async def test_a_bug_in_matching_is_not_hidden_by_another_error(
     def failing(*_: object) -> object:
         raise LookupError("a bug")
 
-    monkeypatch.setattr(matching.Matcher, "_copies", failing)
+    monkeypatch.setattr(matching, "_copies", failing)
     with reference(tmp_path, BASE) as known, pytest.raises(LookupError, match="a bug"):
         await whole(xdelta.encode(known, chunks(noise(3 * BLOCK)), index=Index()))
 
 
-def test_what_is_scattered_is_left_to_an_encoder(tmp_path: Path) -> None:
+async def test_what_is_scattered_is_left_to_an_encoder(tmp_path: Path) -> None:
     """Each copy takes some microseconds, and the thread has the interpreter to itself."""
     base = noise(2 * MIB)
     target = bytearray(base)
     target[20::40] = bytes(255 - byte for byte in base[20::40])
     with reference(tmp_path, base) as known:
-        assert list(windows(known, Index(), bytes(target))) == [None]
+        assert await windows(known, Index(), bytes(target)) == [None]
 
 
-def test_memory_is_not_that_of_the_reference(tmp_path: Path, resident: Callable[[], int]) -> None:
+async def test_memory_is_not_that_of_the_reference(tmp_path: Path, resident: Callable[[], int]) -> None:
     base = noise(64 * MIB)
     target = noise(1000, 1) + base
-    index = Index()
-    with reference(tmp_path, base) as known, closing(Matcher(known, index)) as matcher:
+    with reference(tmp_path, base) as known:
+        matcher = Matcher(known, Index())
         before = resident()
         for start in range(0, len(target), BLOCK):
-            assert matcher.window(target[start : start + BLOCK]) is not None
+            assert await matcher.window(target[start : start + BLOCK]) is not None
             assert resident() - before < 48 * MIB  # the index is most of it
 
 

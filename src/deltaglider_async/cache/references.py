@@ -32,7 +32,8 @@ from deltaglider_async.errors import (
 )
 from deltaglider_async.settings import MIB, Settings
 from deltaglider_async.streams.digest import Digest
-from deltaglider_async.streams.threads import StoppedError, in_thread, until, until_done
+from deltaglider_async.streams.stops import StoppedError, until
+from deltaglider_async.streams.threads import in_thread, until_done
 
 _log = logging.getLogger(__name__)
 

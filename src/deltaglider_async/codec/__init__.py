@@ -15,7 +15,7 @@ from deltaglider_async.streams import Chunks
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
-    from deltaglider_async.codec.matching import Index
+    from deltaglider_async.codec.samples import Index
 
 
 class Reference(Protocol):

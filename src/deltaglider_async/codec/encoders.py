@@ -24,12 +24,12 @@ from deltaglider_async.codec.vcdiff import LONGEST_HEADER, beginning, read_heade
 from deltaglider_async.codec.windows import UnknownWindowsError, Window, read_window
 from deltaglider_async.errors import DiffEncodeError
 from deltaglider_async.streams import CHUNK, Chunks
-from deltaglider_async.streams.threads import in_thread, to_its_end
+from deltaglider_async.streams.threads import to_its_end
 
 if TYPE_CHECKING:
     from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
-    from deltaglider_async.codec.matching import Matcher
+    from deltaglider_async.codec.matchers import Matcher
 
 #: Bytes of a block, and of an encoder's window (`-W`): xdelta3's own default. It decodes up to twice as much.
 BLOCK = 8 * CHUNK
@@ -166,7 +166,7 @@ class _Team:
         """Make the windows that need no encoder, and leave the others to one."""
         async with receive, self._send:
             async for number, block in receive:
-                if (made := await in_thread(matcher.window, block, stop=matcher.stop)) is not None:
+                if (made := await matcher.window(block)) is not None:
                     self._windows[number] = made
                     self._news.set()
                     del block  # the next one may be as long

@@ -1,42 +1,27 @@
 """Windows of a delta made here, without an encoder: for what is the reference's nearly everywhere.
 
 xdelta3 looks for every byte of the target in its table of the reference. Where a target goes on as the reference does,
-comparing memory is a hundred times as fast; and where it does not, a place that both have tells where it does again.
-Such places are chosen by content, as in `streams.sketch`: a byte that comes once in a few hundred, and those after it.
-What lies between is taken as new. In compressed content that is all that an encoder finds, too; where what is new
-could be made smaller, the block is left to one (`Matcher.window` gives None).
+comparing memory is a hundred times as fast; and where it does not, a place that both have (`samples`) tells where it
+does again. What lies between is taken as new. In compressed content that is all that an encoder finds, too; where what
+is new could be made smaller, the block is left to one (`window` gives None).
 
 Any decoder of VCDIFF reads these windows. They are proven by xdelta3 like its own.
 """
 
 from __future__ import annotations
 
-import logging
-import mmap
-import os
 import re
-import threading
 import zlib
-from collections import Counter
 from collections.abc import Iterator
-from itertools import islice
+from mmap import mmap
+from typing import TYPE_CHECKING
 
-from deltaglider_async.codec import Reference
+from deltaglider_async.codec.samples import SAMPLE, Index, Mapped, Samples
 from deltaglider_async.codec.vcdiff import Instructions
-from deltaglider_async.streams.threads import until
 
-_log = logging.getLogger(__name__)
+if TYPE_CHECKING:
+    import threading
 
-#: Bytes of a sample, and of what is compared to find out whether both go on alike.
-_SAMPLE = 16
-#: Samples of a reference that are wanted, about; with their positions they take some 130 bytes each.
-_MOST = 1 << 17
-#: A byte that begins samples comes once in so many, as any does in what is compressed.
-_DISTANCE = 256
-#: Places of the reference that are looked at to choose such bytes, and bytes of each.
-_PLACES, _PLACE = 64, 4096
-#: Bytes of the reference that are indexed in one go.
-_PIECE = 4 * 1024 * 1024
 #: Where a target ceases to go on as the reference, it may do so again after so many bytes that were changed.
 _SKIPS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 64, 256, 1024, 4096, 16384)
 #: Between two copies some is looked for more closely: samples that begin with one of eight bytes, in what the
@@ -54,163 +39,60 @@ _HARDLY = 1 / 1024
 #: How much of what is new is compressed to know what it is made of, in pieces that are short, since many gaps are; and
 #: what compression must leave of it where an encoder would find nothing more.
 _TASTE, _PIECE_OF_TASTE, _INCOMPRESSIBLE = 32 * 1024, 64, 0.99
-#: With so many more blocks left to encoders than made here, no more are tried.
-_PATIENCE = 2
 
 Copy = tuple[int, int, int]
 """Where in the block, from where in the reference, and how many bytes."""
-Samples = tuple[tuple[re.Pattern[bytes], dict[bytes, int]], ...]
-"""For each kind of sample how to find it, and where the reference has it."""
 Content = bytes | bytearray
-Readable = bytes | mmap.mmap
+Readable = bytes | mmap
 
 
-class Index:
-    """Where a reference has its samples. Made when first asked for, by one thread; others wait for it."""
+def window(
+    reference: Mapped, index: Index, block: Content, place: int, shift: int, stop: threading.Event
+) -> tuple[bytes | None, int]:
+    """The window that makes a block, or None where an encoder should; and the shift for the block after it.
 
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._samples: Samples | None = None
-
-    def samples(self, reference: Mapped, stop: threading.Event) -> Samples:
-        """The samples of this reference, whose index it is. Raises `StoppedError` soon after `stop` is set."""
-        with self._lock:
-            if self._samples is None:
-                self._samples = tuple((kind, _positions(kind, reference, stop)) for kind in _kinds(reference))
-            return self._samples
-
-
-class Mapped:
-    """The bytes of a reference, of any place, without reading it whole. To be closed."""
-
-    def __init__(self, reference: Reference) -> None:
-        descriptor = os.open(reference.path, os.O_RDONLY) if reference.fd is None else reference.fd
-        try:
-            self.bytes = mmap.mmap(descriptor, reference.size, access=mmap.ACCESS_READ)
-        finally:
-            if reference.fd is None:
-                os.close(descriptor)
-        self.size = reference.size
-
-    def let_go(self) -> None:
-        """Pages that were read no longer count as memory of this process. They stay where they are."""
-        if hasattr(self.bytes, "madvise"):
-            self.bytes.madvise(mmap.MADV_DONTNEED)
-
-    def close(self) -> None:
-        self.bytes.close()
-
-
-def _kinds(reference: Mapped) -> list[re.Pattern[bytes]]:
-    """Samples that begin with a byte that comes everywhere, and with one that comes where the first does not.
-
-    Where there would be too many, the byte after it decides, too.
+    `place` is where the block is in its target, and `shift` is what to add to a place of the target to have, perhaps,
+    that of the reference. Raises `StoppedError` soon after `stop` is set, `OSError`, `ValueError` and `MemoryError`
+    where the reference cannot be looked into.
     """
-    step = max(1, reference.size // _PLACES)
-    places = [reference.bytes[start : start + _PLACE] for start in range(0, reference.size, step)]
-    counts = [Counter(place) for place in places]
-    enough = _PLACE / _DISTANCE
-    first = max(range(256), key=lambda byte: sum(min(count[byte], enough) for count in counts))
-    thin = [count for count in counts if count[first] < enough / 4] or counts
-    rest = (byte for byte in range(256) if byte != first)
-    second = max(rest, key=lambda byte: sum(min(count[byte], enough) for count in thin))
-    return [_kind(byte, places, reference.size) for byte in (first, second)]
+    copies, shift = _copies(reference, index, block, place, shift, stop)
+    if copies is None or not _good_enough(block, copies):
+        return None, shift
+    return _written(block, copies), shift
 
 
-def _kind(byte: int, places: list[bytes], size: int) -> re.Pattern[bytes]:
-    """Samples that begin with a byte, half of those that are wanted, as far as the places can tell."""
-    find = re.compile(b"\\x%02x(?s:(.))" % byte).findall
-    after = Counter(b"".join(each for place in places for each in find(place)))
-    wanted = sum(map(len, places)) / size * _MOST / 2
-    highest, found = -1, 0
-    while highest < 255 and found < wanted:
-        highest += 1
-        found += after[highest]
-    return re.compile(b"\\x%02x[\\x00-\\x%02x](?s:.{%d})" % (byte, max(0, highest), _SAMPLE - 2))
-
-
-def _positions(kind: re.Pattern[bytes], reference: Mapped, stop: threading.Event) -> dict[bytes, int]:
-    positions: dict[bytes, int] = {}
-    for start in until(stop, range(0, reference.size, _PIECE)):
-        piece = reference.bytes[start : start + _PIECE + _SAMPLE]
-        # Twice what is wanted, where the places that were looked at are not like the rest.
-        most = max(_FEW, _MOST * len(piece) // reference.size)
-        for found in islice(kind.finditer(piece), most):
-            # The first of several: what repeats goes on from there.
-            positions.setdefault(found.group(), start + found.start())
-        reference.let_go()
-    return positions
-
-
-class Matcher:
-    """The blocks of one target, in order, beside a reference. To be closed. All methods are for a thread."""
-
-    def __init__(self, reference: Reference, index: Index) -> None:
-        self._of = reference
-        self._mapped: Mapped | None = None
-        self._index = index
-        #: To be set when a window that is being made is not wanted any more; `window` then raises `StoppedError`.
-        self.stop = threading.Event()
-        self._shift = 0
-        self._place = 0
-        self._patience = _PATIENCE
-
-    def close(self) -> None:
-        if self._mapped is not None:
-            self._mapped.close()
-
-    def window(self, block: Content) -> bytes | None:
-        """The window that makes this block, or None where an encoder should."""
-        place, self._place = self._place, self._place + len(block)
-        if self._patience < 0:
-            return None
-        try:
-            return self._window(block, place)
-        except (OSError, ValueError, MemoryError) as error:
-            _log.warning("cannot look into a reference of %d bytes, xdelta3 encodes: %r", self._of.size, error)
-            self._patience = -1
-            return None
-
-    def _window(self, block: Content, place: int) -> bytes | None:
-        self._mapped = self._mapped or Mapped(self._of)
-        copies = self._copies(self._mapped, block, place)
-        self._mapped.let_go()
-        if copies is None or not _good_enough(block, copies):
-            self._patience -= 1
-            return None
-        self._patience = min(_PATIENCE, self._patience + 1)
-        return _written(block, copies)
-
-    def _copies(self, mapped: Mapped, block: Content, place: int) -> list[Copy] | None:
-        """What the block has of the reference, in order; None where it is too scattered."""
-        reference, size, end = mapped.bytes, mapped.size, len(block)
-        most = _FEW + end // _BYTES_OF_A_COPY
-        copies: list[Copy] = []
-        position = 0
-        shift = place + self._shift  # from a place of the block to that of the reference
-        skips: tuple[int, ...] = (0, *_SKIPS)
-        search: _Search | None = None
-        while position < end and len(copies) < most:
-            at, last = -1, min(end, size - shift) - _SAMPLE
-            if position + shift >= 0:
-                for skip in skips:
-                    start = position + skip
-                    if start > last:
-                        break
-                    if block[start : start + _SAMPLE] == reference[start + shift : start + shift + _SAMPLE]:
-                        at, source = start, start + shift
-                        break
-            if at < 0:
-                search = search or _Search(block, self._index.samples(mapped, self.stop))
-                if (found := search.next(position)) is None:
+def _copies(
+    mapped: Mapped, index: Index, block: Content, place: int, shift: int, stop: threading.Event
+) -> tuple[list[Copy] | None, int]:
+    """What the block has of the reference, in order, or None where it is too scattered; and the shift at its end."""
+    reference, size, end = mapped.bytes, mapped.size, len(block)
+    most = _FEW + end // _BYTES_OF_A_COPY
+    copies: list[Copy] = []
+    position = 0
+    shift += place  # from a place of the block to that of the reference
+    skips: tuple[int, ...] = (0, *_SKIPS)
+    search: _Search | None = None
+    while position < end and len(copies) < most:
+        at, last = -1, min(end, size - shift) - SAMPLE
+        if position + shift >= 0:
+            for skip in skips:
+                start = position + skip
+                if start > last:
                     break
-                at, source = found
-            back = _alike_before(block, at, reference, source, min(at - position, source))
-            forth = _alike(block, at, reference, source, min(end - at, size - source))
-            copies.append((at - back, source - back, back + forth))
-            position, shift, skips = at + forth, source - at, _SKIPS
-        self._shift = shift - place
-        return _looked_closely(mapped.bytes, block, copies) if len(copies) < most else None
+                if block[start : start + SAMPLE] == reference[start + shift : start + shift + SAMPLE]:
+                    at, source = start, start + shift
+                    break
+        if at < 0:
+            search = search or _Search(block, index.samples(mapped, stop))
+            if (found := search.next(position)) is None:
+                break
+            at, source = found
+        back = _alike_before(block, at, reference, source, min(at - position, source))
+        forth = _alike(block, at, reference, source, min(end - at, size - source))
+        copies.append((at - back, source - back, back + forth))
+        position, shift, skips = at + forth, source - at, _SKIPS
+    whole = _looked_closely(mapped.bytes, block, copies) if len(copies) < most else None
+    return whole, shift - place
 
 
 def _looked_closely(reference: Readable, block: Content, copies: list[Copy]) -> list[Copy]:
@@ -220,7 +102,7 @@ def _looked_closely(reference: Readable, block: Content, copies: list[Copy]) -> 
     position = place = 0
     for copy in copies:
         at, source, length = copy
-        if min(at - position, source - place) >= _SAMPLE and source - place <= min(left, _LONGEST_GAP):
+        if min(at - position, source - place) >= SAMPLE and source - place <= min(left, _LONGEST_GAP):
             left -= source - place
             gap, other = block[position:at], reference[place:source]
             found += [(position + at, place + source, length) for at, source, length in _closely(gap, other)]

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 import os
 import secrets
 import zlib
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import AbstractContextManager, aclosing, closing
+from contextlib import AbstractContextManager, aclosing
 
 from deltaglider_async.codec import Reference, vcdiff
 from deltaglider_async.codec.encoders import BLOCK, side_by_side
-from deltaglider_async.codec.matching import Index, Matcher
+from deltaglider_async.codec.matchers import Matcher
 from deltaglider_async.codec.process import Limits, ProcessFailedError, stream_through
+from deltaglider_async.codec.samples import Index
 from deltaglider_async.codec.unaided import Unaided
 from deltaglider_async.codec.vcdiff import LONGEST_HEADER, Header, beginning, read_header, with_application
 from deltaglider_async.codec.windows import Selection, UnknownWindowsError
@@ -80,16 +80,15 @@ async def encode(
         return stream_through(argv, _inherited(reference), chunks)
 
     try:
-        with contextlib.ExitStack() as stack:
-            matcher = stack.enter_context(closing(Matcher(reference, index))) if index else None
-            if matcher or spare:
-                header = vcdiff.header(_nonce().encode()) if matcher else b""
-                delta = side_by_side(start, body, spare=spare, matcher=matcher, header=header)
-            else:
-                delta = start(body)
-            async with aclosing(delta):
-                async for chunk in delta:
-                    yield chunk
+        if index or spare:
+            matcher = Matcher(reference, index) if index else None
+            header = vcdiff.header(_nonce().encode()) if matcher else b""
+            delta = side_by_side(start, body, spare=spare, matcher=matcher, header=header)
+        else:
+            delta = start(body)
+        async with aclosing(delta):
+            async for chunk in delta:
+                yield chunk
     except ProcessFailedError as error:
         raise DiffEncodeError(f"xdelta3 could not make a delta: {error}") from error
 

@@ -15,7 +15,8 @@ from typing import Any
 
 from deltaglider_async.cache import Lease, ReferenceCache
 from deltaglider_async.codec import Codec, xdelta
-from deltaglider_async.codec.matching import Index
+from deltaglider_async.codec.matchers import Workers
+from deltaglider_async.codec.samples import Index
 from deltaglider_async.engine.known import Known
 from deltaglider_async.engine.record import note_reference
 from deltaglider_async.errors import IntegrityMismatchError, StorageIOError
@@ -128,6 +129,7 @@ class Engine:
     """References under way, by bucket and deltaspace."""
     looking: asyncio.Lock = field(default_factory=asyncio.Lock, init=False)
     """Held while that is made."""
+    _workers: Workers = field(default_factory=Workers, init=False)
     _indexes: OrderedDict[str, Index] = field(default_factory=OrderedDict, init=False)
     _encoders: int = field(default=0, init=False)
     _known: OrderedDict[tuple[str, str, str], int] = field(default_factory=OrderedDict, init=False)
@@ -222,13 +224,14 @@ class Engine:
     @asynccontextmanager
     async def encoding(self) -> AsyncIterator[Turn]:
         """A turn at encoding, for the length of the block."""
-        turn = await self.encoders.take()
-        self._encoders += 1
-        try:
-            yield turn
-        finally:
-            self._encoders -= 1
-            turn.end()
+        async with self._workers:  # also while it waits: they are not started again for each
+            turn = await self.encoders.take()
+            self._encoders += 1
+            try:
+                yield turn
+            finally:
+                self._encoders -= 1
+                turn.end()
 
     @contextmanager
     def another_encoder(self, reference_size: int) -> Iterator[bool]:
@@ -245,7 +248,7 @@ class Engine:
         """Where what is encoded against a reference finds its content; kept for the next one. None of an empty one."""
         if not lease.size:
             return None
-        index = self._indexes.setdefault(lease.sha256, Index())
+        index = self._indexes.setdefault(lease.sha256, Index(self._workers))
         self._indexes.move_to_end(lease.sha256)
         while len(self._indexes) > _MOST_INDEXES:
             self._indexes.popitem(last=False)

@@ -17,20 +17,16 @@ import anyio
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Callable, Coroutine, Iterable, Iterator
+    from collections.abc import Callable, Coroutine
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
 
-class StoppedError(Exception):
-    """The task that waits for this thread was cancelled, or gave it up. In the first case nobody sees this."""
-
-
 async def in_thread(function: Callable[[Unpack[Ts]], T], *args: *Ts, stop: threading.Event | None = None) -> T:
     """Run `function` to its end in a thread, also when the caller is cancelled, and return its result.
 
-    On cancellation `stop` is set, which long work checks between two steps (see `until`); its result or
+    On cancellation `stop` is set, which long work checks between two steps (see `streams.stops`); its result or
     error is then dropped in favour of the cancellation. So nothing that needs closing may be *returned*:
     it belongs to an object that the caller had before.
     """
@@ -74,11 +70,3 @@ async def until_done(work: asyncio.Future[Any]) -> None:
                 await asyncio.wait((work,))
     if not work.cancelled():
         work.exception()  # looked at, so that asyncio does not report it
-
-
-def until(stop: threading.Event, items: Iterable[T]) -> Iterator[T]:
-    """The items, raising `StoppedError` before the next one once `stop` is set."""
-    for item in items:
-        if stop.is_set():
-            raise StoppedError
-        yield item
