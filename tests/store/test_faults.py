@@ -177,10 +177,10 @@ async def test_an_error_that_breaks_off_is_asked_for_again(
     sound: DeltaGliderClient, place: str, through: Through
 ) -> None:
     await sound.put_object(Bucket=place, Key="a.bin", Body=BASE)
-    async with through([("GET", "b.bin", Fault.TRUNCATE)] * 3) as (client, _):
+    async with through([("GET", "b.bin", Fault.TRUNCATE)] * 5) as (client, _):
         with pytest.raises(NotFoundError):
             await read(client, place, "b.bin")
-    async with through([("GET", "b.bin", Fault.TRUNCATE)] * 4) as (client, _):
+    async with through([("GET", "b.bin", Fault.TRUNCATE)] * 6) as (client, _):
         with pytest.raises(StorageIOError):
             await read(client, place, "b.bin")
 

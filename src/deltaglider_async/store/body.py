@@ -6,9 +6,8 @@ broke off, with `If-Match`: bytes of two objects never meet in one body.
 
 from __future__ import annotations
 
-import random
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,14 +19,12 @@ from botocore.exceptions import HTTPClientError
 from deltaglider_async.errors import NotFoundError, PreconditionFailedError, StorageIOError
 from deltaglider_async.store.errors import translated
 from deltaglider_async.store.limits import limits
+from deltaglider_async.store.pauses import FRUITLESS, pauses
 from deltaglider_async.store.s3 import Arguments, Response, Store
 from deltaglider_async.streams import CHUNK, Chunks
 
 #: How a body ends too early: reset, stalled for longer than the read timeout, or shorter than announced.
 BROKEN_OFF = (aiohttp.ClientError, HTTPClientError, BotoConnectionError)
-#: Requests in a row that may bring no byte.
-_FRUITLESS = 5
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/")
 #: What decided about the first answer and must not decide about the rest of it; a part number becomes its range.
 _DECIDED = frozenset({"Range", "PartNumber", "IfMatch", "IfNoneMatch", "IfModifiedSince", "IfUnmodifiedSince"})
@@ -49,7 +46,7 @@ async def body_chunks(store: Store, response: Response, request: Request) -> Chu
     Raises `StorageIOError` where it breaks off and cannot be resumed, also because the object is another one now.
     """
     position, end = extent(response)
-    etag, pauses = response.get("ETag"), _pauses()
+    etag, waits = response.get("ETag"), pauses()
     body, skip, pace = response["Body"], 0, limits().pace
     try:
         while True:
@@ -60,9 +57,9 @@ async def body_chunks(store: Store, response: Response, request: Request) -> Chu
                     body.close()
                     if position > end:
                         return  # all of it had come
-                    pause = next(pauses, None)
+                    pause = next(waits, None)
                     if pause is None or etag is None:
-                        why = f"{_FRUITLESS + 1} times without a byte" if etag else "and there is no ETag to go on by"
+                        why = f"{FRUITLESS + 1} times without a byte" if etag else "and there is no ETag to go on by"
                         message = f"cannot read {request.name}: the connection broke off ({error}), {why}. Try again."
                         raise StorageIOError(message) from error
                     await anyio.sleep(pause)
@@ -75,7 +72,7 @@ async def body_chunks(store: Store, response: Response, request: Request) -> Chu
             if skip:
                 chunk, skip = chunk[skip:], max(0, skip - len(chunk))
             if chunk:
-                position, pauses = position + len(chunk), _pauses()
+                position, waits = position + len(chunk), pauses()
                 yield chunk
     finally:
         body.close()
@@ -114,9 +111,3 @@ def extent(response: Mapping[str, Any]) -> tuple[int, int]:
     if match := _CONTENT_RANGE.match(response.get("ContentRange") or ""):
         return int(match[1]), int(match[2])
     return 0, int(response["ContentLength"]) - 1
-
-
-def _pauses() -> Iterator[float]:
-    """Seconds before each next attempt. Random, so that many readers that were cut off do not come back at once."""
-    for attempt in range(_FRUITLESS):
-        yield random.uniform(0, min(_FIRST_PAUSE * 2**attempt, _LONGEST_PAUSE))  # noqa: S311, no secret

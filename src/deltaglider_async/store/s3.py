@@ -31,6 +31,7 @@ from deltaglider_async.store.errors import code_of, is_missing_key, translated
 from deltaglider_async.store.heads import Heads
 from deltaglider_async.store.limits import limits, paced
 from deltaglider_async.store.listed import Listed
+from deltaglider_async.store.pauses import pauses
 from deltaglider_async.store.puts import Puts
 from deltaglider_async.streams import CHUNK, Chunks
 from deltaglider_async.streams.budget import ByteBudget
@@ -55,8 +56,6 @@ _COPIES_AT_ONCE = 8
 #: Parts of one body that are read ahead side by side, and held in memory; bytes of each (`store/side_by_side.py`).
 PARTS_AHEAD, PART_AHEAD = 4, 8 * CHUNK
 _ABORT_SECONDS = 15
-#: How often a GetObject is sent again of whose error answer only a part came.
-_TORN_ANSWERS = 4
 #: What S3 answers to a write that has been made already: its own condition is not met any more, or its upload is gone.
 _MET_ITSELF = frozenset(
     {"PreconditionFailed", "412", "ConditionalRequestConflict", "NoSuchUpload", "NoSuchKey", "NotFound", "404"}
@@ -174,16 +173,17 @@ class Store:
     async def get_existing(self, bucket: str, key: str, arguments: Arguments = NONE) -> Response:
         """GetObject. Raises `NotFoundError` where there is no such object."""
         with translated("read", f"s3://{bucket}/{key}"):
-            for attempt in range(_TORN_ANSWERS):
+            for pause in (*pauses(), None):
                 try:
                     response: Response = await self.s3.get_object(
                         Bucket=bucket, Key=key, **self.accepted("GetObject", arguments)
                     )
                     break
                 except aiohttp.ClientError as error:  # botocore reads what explains an error outside of its retries
-                    if attempt == _TORN_ANSWERS - 1:
+                    if pause is None:
                         message = f"cannot read s3://{bucket}/{key}: every answer broke off ({error}). Try again."
                         raise StorageIOError(message) from error
+                    await anyio.sleep(pause)
         return response
 
     async def put(
