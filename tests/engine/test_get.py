@@ -38,6 +38,7 @@ from deltaglider_async.errors import (
     PreconditionFailedError,
     StorageIOError,
 )
+from deltaglider_async.store.body import Request, body_chunks
 from deltaglider_async.streams import part_file
 from deltaglider_async.streams.body import ObjectBody
 from tests.engine.conftest import MakeClient, content, version
@@ -1039,3 +1040,14 @@ async def test_a_recompressed_file_may_be_much_smaller_than_its_delta(
     await put_raw(s3, bucket, "gz/reference.bin", reference, {"dg-file-sha256": sha256(reference)})
     await put_raw(s3, bucket, "gz/1.tar.gz.delta", delta, other_tools_metadata(delta, target, reference))
     assert await read(client, bucket, "gz/1.tar.gz") == target
+
+
+async def test_a_long_body_may_come_in_large_pieces(client: DeltaGliderClient, s3: S3Client, bucket: str) -> None:
+    """asyncio would read 256 KiB at a time."""
+    await put_raw(s3, bucket, "long.bin", content(3, 5 * MIB))
+    answer = await client._engine.store.get_existing(bucket, "long.bin")
+    transport: Any = answer["Body"].connection.transport
+    pieces = body_chunks(client._engine.store, answer, Request(bucket, "long.bin", {}, "long.bin"))
+    async with contextlib.aclosing(pieces):
+        await anext(pieces)
+        assert transport.max_size == MIB

@@ -65,7 +65,7 @@ from deltaglider_async.streams import part_file
 part_file._without_name = lambda folder, mode: None
 part = part_file._PartFile(Path(sys.argv[1]))
 part.open()
-part.write(b"half")
+part.write([b"half"])
 """
 
 

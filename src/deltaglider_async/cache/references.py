@@ -38,7 +38,7 @@ from deltaglider_async.streams.threads import in_thread, until_done
 _log = logging.getLogger(__name__)
 
 #: Small chunks are gathered up to this many bytes before a thread is worth its while.
-_GATHERED = 4 * MIB
+_GATHERED = 2 * MIB
 #: Whole references that are sealed or unsealed at a time: more would not be faster, and keep the loop's
 #: threads from everything else.
 _SIDE_BY_SIDE = 3
@@ -369,7 +369,7 @@ class ReferenceCache:
 
         `arrived` is told how many bytes can be read.
         """
-        digest = Digest()
+        digest = Digest(at_a_time=_GATHERED)
         waiting = 0
         gathered: list[bytes] = []
 

@@ -25,6 +25,8 @@ from deltaglider_async.streams import CHUNK, Chunks
 
 #: How a body ends too early: reset, stalled for longer than the read timeout, or shorter than announced.
 BROKEN_OFF = (aiohttp.ClientError, HTTPClientError, BotoConnectionError)
+#: Bytes of a body for which it counts how large the pieces are that it comes in.
+_LONG = 4 * CHUNK
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/")
 #: What decided about the first answer and must not decide about the rest of it; a part number becomes its range.
 _DECIDED = frozenset({"Range", "PartNumber", "IfMatch", "IfNoneMatch", "IfModifiedSince", "IfUnmodifiedSince"})
@@ -48,6 +50,8 @@ async def body_chunks(store: Store, response: Response, request: Request) -> Chu
     position, end = extent(response)
     etag, waits = response.get("ETag"), pauses()
     body, skip, pace = response["Body"], 0, limits().pace
+    if end - position > _LONG:
+        _in_large_pieces(body)
     try:
         while True:
             with translated("read", request.name):
@@ -76,6 +80,15 @@ async def body_chunks(store: Store, response: Response, request: Request) -> Chu
                 yield chunk
     finally:
         body.close()
+
+
+def _in_large_pieces(body: Any) -> None:
+    """Have a body that comes fast come in pieces of up to `CHUNK`: asyncio reads a quarter of that at most, and each
+    piece is a turn of the loop. Where there is no such setting (TLS, other loops), it comes as it does.
+    """
+    transport: Any = getattr(getattr(body, "connection", None), "transport", None)
+    if hasattr(transport, "max_size"):
+        transport.max_size = CHUNK
 
 
 async def _resumed(store: Store, request: Request, etag: str, position: int, end: int) -> tuple[Any, int]:

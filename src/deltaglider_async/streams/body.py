@@ -17,7 +17,7 @@ async def verified(chunks: Chunks, *, size: int | None, sha256: str | None, name
 
     Raises `IntegrityMismatchError` instead, naming `name`.
     """
-    digest, held = Digest(), b""
+    digest, held = Digest(at_a_time=2 * CHUNK), b""
     async with aclosing(chunks):
         async for chunk in chunks:
             if not chunk:

@@ -24,12 +24,13 @@ class Hash(Protocol):
 class Digest:
     """SHA-256, or another `hash`, and size of all bytes that went through `update`.
 
-    Small chunks are collected, so that one hop to a thread hashes at least a megabyte, while the next ones
+    Small chunks are collected, so that one hop to a thread hashes at least so many bytes, while the next ones
     are fetched. Nothing may change a chunk after it was passed in.
     """
 
-    def __init__(self, hash: Hash | None = None) -> None:
+    def __init__(self, hash: Hash | None = None, *, at_a_time: int = CHUNK) -> None:
         self.size = 0
+        self._at_a_time = at_a_time
         self._hash: Hash = hash or hashlib.sha256()
         self._pending: list[bytes] = []
         self._pending_size = 0
@@ -41,17 +42,22 @@ class Digest:
         self.size += len(chunk)
         self._pending.append(chunk)
         self._pending_size += len(chunk)
-        if self._pending_size >= CHUNK:
-            await self._finish()
-            pending, self._pending, self._pending_size = self._pending, [], 0
-            self._hashing = asyncio.get_running_loop().run_in_executor(None, self._hash_all, pending)
+        if self._pending_size >= self._at_a_time:
+            await self._begin()
 
     async def hexdigest(self) -> str:
         """The digest of everything so far, in lower-case hex."""
+        if self._pending_size >= CHUNK:
+            await self._begin()
         await self._finish()
         self._hash_all(self._pending)  # less than a megabyte
         self._pending, self._pending_size = [], 0
         return self._hash.hexdigest()
+
+    async def _begin(self) -> None:
+        await self._finish()
+        pending, self._pending, self._pending_size = self._pending, [], 0
+        self._hashing = asyncio.get_running_loop().run_in_executor(None, self._hash_all, pending)
 
     async def _finish(self) -> None:
         if self._hashing is not None:

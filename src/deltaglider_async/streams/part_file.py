@@ -8,15 +8,19 @@ import re
 import secrets
 import stat
 import sys
+from collections.abc import Iterable
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import IO
 
 from deltaglider_async.errors import LocalIOError
-from deltaglider_async.streams import owners
+from deltaglider_async.streams import CHUNK, owners
 from deltaglider_async.streams.body import ObjectBody
 from deltaglider_async.streams.threads import in_thread, until_done
+
+#: Bytes that are gathered before a thread is worth its while.
+_GATHERED = 2 * CHUNK
 
 
 async def write_file(path: Path, body: ObjectBody) -> None:
@@ -26,15 +30,23 @@ async def write_file(path: Path, body: ObjectBody) -> None:
     Raises `LocalIOError`, and what `body` raises; the file then is as it was before.
     """
     part: _PartFile | _Device = _Device(path) if await in_thread(_is_device, path) else _PartFile(path)
-    writing: asyncio.Future[None] | None = None  # one at a time, while the next chunk comes
+    writing: asyncio.Future[None] | None = None  # one at a time, while the next chunks come
+    gathered: list[bytes] = []
+    waiting = 0
     try:
         await in_thread(part.open)
         while chunk := await body.readany():
-            if writing is not None:
-                await writing
-            writing = asyncio.ensure_future(in_thread(part.write, chunk))
+            gathered.append(chunk)
+            waiting += len(chunk)
+            if waiting >= _GATHERED:
+                if writing is not None:
+                    await writing
+                writing = asyncio.ensure_future(in_thread(part.write, gathered))
+                gathered, waiting = [], 0
         if writing is not None:
             await writing
+        if gathered:
+            await in_thread(part.write, gathered)
         await in_thread(part.finish)
     except OSError as error:
         if isinstance(error, LocalIOError):
@@ -64,11 +76,12 @@ class _Device:
     def open(self) -> None:
         self._file = self._path.open("wb", buffering=0)
 
-    def write(self, chunk: bytes) -> None:
+    def write(self, chunks: Iterable[bytes]) -> None:
         assert self._file is not None
-        view = memoryview(chunk)
-        while view:
-            view = view[self._file.write(view) :]
+        for chunk in chunks:
+            view = memoryview(chunk)
+            while view:
+                view = view[self._file.write(view) :]
 
     def finish(self) -> None:
         self.discard()
@@ -107,9 +120,10 @@ class _PartFile:
             else:
                 file.close()
 
-    def write(self, chunk: bytes) -> None:
+    def write(self, chunks: Iterable[bytes]) -> None:
         assert self._file is not None
-        self._file.write(chunk)
+        for chunk in chunks:
+            self._file.write(chunk)
 
     def finish(self) -> None:
         assert self._file is not None
