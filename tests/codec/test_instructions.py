@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import math
 import random
 import subprocess
@@ -23,6 +24,7 @@ from deltaglider_async.codec.vcdiff import ADLER32, beginning
 from deltaglider_async.codec.windows import UnknownWindowsError, read_window
 from deltaglider_async.errors import CodecUnavailableError, DiffDecodeError
 from deltaglider_async.streams import Chunks
+from deltaglider_async.streams.digest import Digest
 
 _random = random.Random(1)
 REFERENCE = _random.randbytes(300_000)
@@ -234,13 +236,27 @@ async def test_no_byte_of_a_window_with_a_wrong_checksum_is_given(tmp_path: Path
         await anext(xdelta.decode(other, chunks(start(b"") + right), 200_000))
 
 
-async def test_without_checksums_only_they_do_not_count(tmp_path: Path) -> None:
+async def test_where_a_digest_is_compared_checksums_do_not_count(tmp_path: Path) -> None:
     target = REFERENCE[5:100_005]
     made = window(100_000, copy(100_000), addresses=number(5), source=(200_000, 0))
     wrong = start(b"") + checked(target, made, 1)
     with reference(tmp_path, REFERENCE) as known:
-        body = xdelta.decode(known, chunks(wrong), 100_000, program=NOWHERE, checksums=False)
+        digest = Digest()
+        body = xdelta.decode(known, chunks(wrong), 100_000, program=NOWHERE, digest=digest)
         assert b"".join([chunk async for chunk in body]) == target
+        assert (digest.size, await digest.hexdigest()) == (100_000, hashlib.sha256(target).hexdigest())
+
+
+async def test_a_digest_takes_what_both_decoders_make(tmp_path: Path) -> None:
+    base = random.Random(7).randbytes(12 * MIB)
+    dense = bytearray(base[9 * MIB : 10 * MIB])
+    dense[::40] = bytes(len(dense[::40]))
+    target = base[: 9 * MIB] + dense + base[10 * MIB :]
+    with reference(tmp_path, base) as known:
+        delta, digest = encoded(known, target, "-3", "-W", str(MIB)), Digest()
+        async for _ in xdelta.decode(known, chunks(delta, 1000), len(target), digest=digest):
+            pass
+    assert (digest.size, await digest.hexdigest()) == (len(target), hashlib.sha256(target).hexdigest())
 
 
 class Arriving:
@@ -276,8 +292,9 @@ async def test_nothing_of_an_arriving_reference_is_read_before_it_is_there(tmp_p
             delta = encoded(known, target, f"-{level}", "-W", "16384")
         arriving = Arriving(tmp_path, REFERENCE)
         with arriving.opened() as known:
+            digest = None if checksums else Digest()
             body = xdelta.decode(
-                known, chunks(delta), len(target), program=NOWHERE, reached=arriving.reached, checksums=checksums
+                known, chunks(delta), len(target), program=NOWHERE, reached=arriving.reached, digest=digest
             )
             assert b"".join([chunk async for chunk in body]) == target
         assert not arriving.verified
@@ -290,7 +307,7 @@ async def test_the_first_bytes_need_no_more_of_the_reference_than_they_copy(tmp_
     arriving = Arriving(tmp_path, base)
     with arriving.opened() as known:
         body = xdelta.decode(
-            known, chunks(delta), len(base), program=NOWHERE, reached=arriving.reached, checksums=False
+            known, chunks(delta), len(base), program=NOWHERE, reached=arriving.reached, digest=Digest()
         )
         async with aclosing(body):
             assert await anext(body) == base[:MIB]

@@ -14,6 +14,7 @@ from typing import Any
 
 from deltaglider_async.errors import DiffDecodeError
 from deltaglider_async.streams import Chunks
+from deltaglider_async.streams.digest import Digest
 
 _WIDTH = 8
 #: That of VCDIFF with an application header of 16 bytes, so that a delta can be moved.
@@ -57,7 +58,7 @@ class MaskingCodec:
         program: str = "",
         stock: bool = False,
         reached: Callable[[float], Awaitable[None]] | None = None,
-        checksums: bool = True,
+        digest: Digest | None = None,
     ) -> Chunks:
         if reached is not None:
             await reached(math.inf)
@@ -66,6 +67,8 @@ class MaskingCodec:
         name = _masked(data[-_WIDTH:], await _mask(reference))
         if name not in self._bodies:
             raise DiffDecodeError("the delta was made against another reference")
+        if digest is not None:
+            await digest.update(self._bodies[name])
         yield self._bodies[name]
 
 

@@ -135,3 +135,30 @@ async def test_digest_of_chunks_large_and_small() -> None:
     assert await collect(digested(Stream(pieces).chunks(), digest)) == pieces
     assert digest.size == sum(map(len, pieces))
     assert await digest.hexdigest() == hashlib.sha256(b"".join(pieces)).hexdigest()
+
+
+@pytest.mark.parametrize("missing", [0, 1])
+async def test_what_was_hashed_before_is_not_hashed_again(missing: int) -> None:
+    """But must be as many bytes as come."""
+    pieces = [b"a" * 100, b"b" * 50]
+    digest = Digest()
+    for piece in pieces[: 2 - missing]:
+        digest.take(piece)
+    sha256, seen = await digest.hexdigest(), b""
+    chunks = verified(Stream(pieces).chunks(), size=150, sha256=sha256, name="it", digest=digest)
+    if missing:
+        with pytest.raises(IntegrityMismatchError, match="hashed"):
+            async for chunk in chunks:
+                seen += chunk
+        assert len(seen) < 150
+    else:
+        assert b"".join([chunk async for chunk in chunks]) == b"".join(pieces)
+
+
+async def test_a_digest_that_gathers_more_is_the_same() -> None:
+    pieces = [b"a" * CHUNK, b"b" * (CHUNK // 2), b"c" * CHUNK, b"d" * (2 * CHUNK + 1), b"e"]
+    digest = Digest(at_a_time=4 * CHUNK)
+    for number, piece in enumerate(pieces, 1):
+        await digest.update(piece)
+        if number in (2, 5):
+            assert await digest.hexdigest() == hashlib.sha256(b"".join(pieces[:number])).hexdigest()

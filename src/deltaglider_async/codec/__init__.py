@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from deltaglider_async.codec.samples import Index
+    from deltaglider_async.streams.digest import Digest
 
 
 class Reference(Protocol):
@@ -65,10 +66,10 @@ class Codec(Protocol):
         program: str = ...,
         stock: bool = ...,
         reached: Callable[[float], Awaitable[None]] | None = ...,
-        checksums: bool = ...,
+        digest: Digest | None = ...,
     ) -> Chunks:
         """The body of a delta, of at most `size` bytes. With `stock`, by the program and nothing else.
 
         `reached` waits until so many bytes of a reference that is still arriving are there, or, with infinity, until it
-        is verified. Without `checksums`, the caller compares a digest of the whole.
+        is verified. `digest` takes the body before it is given out, for a caller who compares it at the end.
         """

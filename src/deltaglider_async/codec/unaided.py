@@ -17,6 +17,7 @@ from contextlib import aclosing
 from deltaglider_async.codec.instructions import RefusedError, Target, few
 from deltaglider_async.codec.windows import UnknownWindowsError, Window, read_window
 from deltaglider_async.streams import CHUNK, Chunks
+from deltaglider_async.streams.digest import Digest
 from deltaglider_async.streams.threads import in_thread, until_done
 
 #: A process is no slower where windows are smaller than this, in bytes, beyond the first so many.
@@ -30,7 +31,7 @@ class Unaided:
 
     `delta` goes on after `head`, with which the first window begins. The reference has a descriptor and a size, `size`
     is that recorded of the target; both in bytes. `reached`, if it is still arriving, waits until so many bytes of the
-    reference are there. `checksums`: whether those of windows are compared.
+    reference are there. `digest` takes all that is made; checksums of windows are compared where there is none.
     """
 
     def __init__(
@@ -42,11 +43,11 @@ class Unaided:
         size: int,
         *,
         reached: Callable[[float], Awaitable[None]] | None = None,
-        checksums: bool = True,
+        digest: Digest | None = None,
     ) -> None:
         self._held = bytearray(head)
         self._delta, self._descriptor, self._reference, self._size = delta, descriptor, reference, size
-        self._reached, self._checksums = reached, checksums
+        self._reached, self._digest = reached, digest
         self._instructions = self._made = self._windows = 0
         #: The window that is being decoded, as far as it was.
         self._window: Window | None = None
@@ -94,14 +95,19 @@ class Unaided:
         """The next bytes of a window; None where it is refused."""
         start = self._position
         stop = min(start + _AT_A_TIME, window.size)
-        checked = self._checksums and not start
+        digest, checked = self._digest, self._digest is None and not start
 
         def work(unread: bool) -> deque[bytes]:
             if unread:
                 target.read()
             if checked:
                 target.check()
-            return deque(target.chunk(place, min(place + CHUNK, stop)) for place in range(start, stop, CHUNK))
+            made = deque[bytes]()
+            for place in range(start, stop, CHUNK):
+                made.append(target.chunk(place, min(place + CHUNK, stop)))
+                if digest is not None:
+                    digest.take(made[-1])  # while it is in the processor's cache
+            return made
 
         try:
             if self._reached is not None:

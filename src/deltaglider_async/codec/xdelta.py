@@ -20,6 +20,7 @@ from deltaglider_async.codec.windows import Selection, UnknownWindowsError
 from deltaglider_async.errors import DiffDecodeError, DiffEncodeError
 from deltaglider_async.streams import CHUNK, Chunks
 from deltaglider_async.streams.chunks import spans
+from deltaglider_async.streams.digest import Digest
 
 #: Above this size of the reference, in bytes, level 1: twice as fast there, where indexing the reference is most of
 #: the work, for deltas about 2 % larger (docs/architecture.md, Talking to xdelta3).
@@ -122,7 +123,7 @@ async def decode(
     program: str = "xdelta3",
     stock: bool = False,
     reached: Callable[[float], Awaitable[None]] | None = None,
-    checksums: bool = True,
+    digest: Digest | None = None,
 ) -> Chunks:
     """The body of a delta. `size` is the recorded size of the body in bytes; more output ends the decoder.
 
@@ -130,8 +131,9 @@ async def decode(
     the start, it is xdelta3 that decodes: a delta must be proven by what everybody else will read it with.
 
     `reached`, for a reference that is still arriving, waits until so many bytes of it are there, or, with infinity,
-    until it is complete and verified; xdelta3 has no less. Without `checksums` those of windows that need no process
-    are not compared, for a caller who compares a digest of the whole. Either way nothing is proven before the end.
+    until it is complete and verified; xdelta3 has no less. `digest` takes the body before it is given out, for a caller
+    who compares it at the end; checksums of windows that need no process are compared where there is none. With either,
+    nothing is proven before the end.
 
     Raises `DiffDecodeError` for a delta that is damaged, was made against another reference (possibly after
     some correct bytes) or takes more than any honest one, `CodecUnavailableError`, and what `delta` raises.
@@ -145,9 +147,7 @@ async def decode(
         produced, rest = 0, resume(head, delta)
         length, secondary = beginning(head)
         if not (stock or header.programs or secondary is not None or reference.fd is None):
-            unaided = Unaided(
-                head[length:], delta, reference.fd, reference.size, size, reached=reached, checksums=checksums
-            )
+            unaided = Unaided(head[length:], delta, reference.fd, reference.size, size, reached=reached, digest=digest)
             async with aclosing(unaided.chunks()) as body:
                 async for chunk in body:
                     produced += len(chunk)
@@ -164,6 +164,8 @@ async def decode(
                     produced += len(chunk)
                     if produced > size:
                         raise DiffDecodeError(f"the delta expands to more than the recorded {size:,} bytes")
+                    if digest is not None:
+                        await digest.update(chunk)
                     yield chunk
         except ProcessFailedError as error:
             raise DiffDecodeError(f"xdelta3 could not decode the delta: {error}") from error

@@ -27,10 +27,10 @@ from deltaglider_async.format import keys
 from deltaglider_async.format import metadata as meta
 from deltaglider_async.store.body import Request, body_chunks
 from deltaglider_async.store.side_by_side import whole_body
-from deltaglider_async.streams import Chunks
+from deltaglider_async.streams import CHUNK, Chunks
 from deltaglider_async.streams.body import ObjectBody, verified
 from deltaglider_async.streams.chunks import window
-from deltaglider_async.streams.digest import base64_sha256
+from deltaglider_async.streams.digest import Digest, base64_sha256
 from deltaglider_async.streams.reported import reported
 from deltaglider_async.streams.spool import Spool
 
@@ -168,9 +168,10 @@ async def get(
             chunks = reported(chunks, progress, "receiving")
         else:
             partial = asked if asked != (0, found.size) else None
-            chunks = decoded(engine, found, name, arguments, progress, partial, checksums=checksums)
+            digest = Digest(at_a_time=2 * CHUNK) if partial is None and not checksums else None
+            chunks = decoded(engine, found, name, arguments, progress, partial, digest)
             if partial is None:
-                chunks = verified(chunks, size=found.size, sha256=found.sha256, name=name)
+                chunks = verified(chunks, size=found.size, sha256=found.sha256, name=name, digest=digest)
     except BaseException:
         discard(found.response)
         raise
@@ -194,13 +195,13 @@ async def decoded(
     arguments: Mapping[str, Any],
     progress: Progress,
     asked: tuple[int, int] | None = None,
-    *,
-    checksums: bool = True,
+    digest: Digest | None = None,
 ) -> Chunks:
     """The original's bytes of a delta, not yet verified as a whole, or `asked`: first and last-plus-one byte.
 
     All but a range may be made while the reference still arrives. Then its SHA-256 is compared before the end. Nothing
-    else will tell for a range, which therefore waits for that first, and has the `checksums` in the delta compared.
+    else will tell for a range, which therefore waits for that first. `digest` takes all that is given out, for a caller
+    who compares it; else the checksums in the delta are.
     """
     delta = found.delta
     assert delta is not None
@@ -238,7 +239,7 @@ async def decoded(
                     delta.file_size,
                     program=engine.settings.xdelta3,
                     reached=reached if lease.arriving else None,
-                    checksums=checksums or asked is not None,
+                    digest=digest,
                 )
                 if asked is not None:
                     chunks = window(chunks, asked[0] - left_out, asked[1] - left_out, name)

@@ -12,27 +12,32 @@ from deltaglider_async.streams import CHUNK, Chunks
 from deltaglider_async.streams.digest import Digest
 
 
-async def verified(chunks: Chunks, *, size: int | None, sha256: str | None, name: str) -> Chunks:
+async def verified(
+    chunks: Chunks, *, size: int | None, sha256: str | None, name: str, digest: Digest | None = None
+) -> Chunks:
     """The same chunks, of which the last one is given out only if size and SHA-256 (hex) are right.
 
-    Raises `IntegrityMismatchError` instead, naming `name`.
+    A `digest` that is given has taken the chunks before they come. Raises `IntegrityMismatchError` instead, naming
+    `name`.
     """
-    digest, held = Digest(at_a_time=2 * CHUNK), b""
+    hashed, digest = digest is not None, digest or Digest(at_a_time=2 * CHUNK)
+    came, held = 0, b""
     async with aclosing(chunks):
         async for chunk in chunks:
             if not chunk:
                 continue  # else all before it would be given out unchecked
-            if sha256 is None:
-                digest.size += len(chunk)
-            else:
+            came += len(chunk)
+            if sha256 is not None and not hashed:
                 await digest.update(chunk)
-            if size is not None and digest.size > size:
+            if size is not None and came > size:
                 raise _wrong(name, f"more than the recorded {size:,} bytes came")
             if held:
                 yield held
             held = chunk
-        if size is not None and digest.size != size:
-            raise _wrong(name, f"{digest.size:,} bytes came instead of the recorded {size:,}")
+        if size is not None and came != size:
+            raise _wrong(name, f"{came:,} bytes came instead of the recorded {size:,}")
+        if hashed and digest.size != came:
+            raise _wrong(name, f"{came:,} bytes came, but {digest.size:,} were hashed")
         if sha256 is not None and (actual := await digest.hexdigest()) != sha256:
             raise _wrong(name, f"the content has SHA-256 {actual}, but {sha256} was recorded when it was put")
         if held:

@@ -45,6 +45,11 @@ class Digest:
         if self._pending_size >= self._at_a_time:
             await self._begin()
 
+    def take(self, chunk: bytes) -> None:
+        """Take the next bytes in this thread, which is not the loop's. Not mixed with `update` that came before."""
+        self.size += len(chunk)
+        self._hash.update(chunk)
+
     async def hexdigest(self) -> str:
         """The digest of everything so far, in lower-case hex."""
         if self._pending_size >= CHUNK:
