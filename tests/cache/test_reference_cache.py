@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
-import fcntl
 import hashlib
 import logging
 import os
@@ -204,9 +203,30 @@ async def test_the_leased_bytes_cannot_be_changed() -> None:
         for _ in range(2):
             async with bucket.lease(cache) as lease:
                 assert lease.fd is not None
-                assert fcntl.fcntl(lease.fd, fcntl.F_GET_SEALS) & fcntl.F_SEAL_WRITE
                 with pytest.raises(PermissionError):
                     os.pwrite(lease.fd, b"x", 0)
+                with open(f"/proc/self/fd/{lease.fd}", "r+b") as again, pytest.raises(PermissionError):
+                    os.write(again.fileno(), b"x")
+                with pytest.raises(PermissionError):
+                    os.ftruncate(lease.fd, 0)
+
+
+@linux
+def test_what_somebody_reads_is_frozen_all_the_same() -> None:
+    """A page that is being read counts as used: also in a pipe, where it can stay."""
+    with contextlib.closing(MemoryFile()) as plain:
+        plain.open()
+        plain.write([bytes(65536)])
+        near, far = os.pipe()
+        try:
+            assert plain.fd is not None
+            assert os.splice(plain.fd, far, 4096, offset_src=0) == 4096
+            plain.freeze()
+            with pytest.raises(PermissionError):
+                os.pwrite(plain.fd, b"x", 0)
+        finally:
+            os.close(near)
+            os.close(far)
 
 
 async def test_leases_of_one_reference_share_one_descriptor() -> None:

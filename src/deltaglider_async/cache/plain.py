@@ -6,6 +6,7 @@ so that `close` is right at any moment, also after an `open` that nobody waited 
 
 from __future__ import annotations
 
+import errno
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
@@ -13,6 +14,9 @@ from collections.abc import Iterable
 from deltaglider_async.cache.own_folder import OwnFolder, sweep
 from deltaglider_async.errors import LocalIOError
 
+#: From Linux 5.1 on (`linux/fcntl.h`); Python does not name it. `F_SEAL_WRITE` refuses what is mapped for writing already,
+#: which nothing here is, and for that waits until nobody reads a page, or fails: some are read while they arrive.
+_F_SEAL_FUTURE_WRITE = 0x10
 #: Name of a plain reference where it must have one.
 _REFERENCE = "reference"
 
@@ -71,7 +75,13 @@ class MemoryFile(Plain):
     def freeze(self) -> None:
         import fcntl  # here, because Windows has none and the package must import there
 
-        fcntl.fcntl(self._descriptor, fcntl.F_ADD_SEALS, fcntl.F_SEAL_WRITE | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW)
+        size = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW
+        try:
+            fcntl.fcntl(self._descriptor, fcntl.F_ADD_SEALS, size | _F_SEAL_FUTURE_WRITE)
+        except OSError as error:
+            if error.errno != errno.EINVAL:
+                raise
+            fcntl.fcntl(self._descriptor, fcntl.F_ADD_SEALS, size | fcntl.F_SEAL_WRITE)  # before Linux 5.1
 
 
 class NamedFile(Plain):
