@@ -205,7 +205,7 @@ async def test_the_leased_bytes_cannot_be_changed() -> None:
                 assert lease.fd is not None
                 with pytest.raises(PermissionError):
                     os.pwrite(lease.fd, b"x", 0)
-                with open(f"/proc/self/fd/{lease.fd}", "r+b") as again, pytest.raises(PermissionError):
+                with Path(f"/proc/self/fd/{lease.fd}").open("r+b") as again, pytest.raises(PermissionError):
                     os.write(again.fileno(), b"x")
                 with pytest.raises(PermissionError):
                     os.ftruncate(lease.fd, 0)
