@@ -14,8 +14,9 @@ from collections.abc import Iterable
 from deltaglider_async.cache.own_folder import OwnFolder, sweep
 from deltaglider_async.errors import LocalIOError
 
-#: From Linux 5.1 on (`linux/fcntl.h`); Python does not name it. `F_SEAL_WRITE` is also against what is mapped for writing
-#: already, which nothing here is. For that it waits until nobody reads a page, or fails; some are read while they arrive.
+#: From Linux 5.1 on (`linux/fcntl.h`); Python does not name it. `F_SEAL_WRITE` also takes back what is mapped for
+#: writing already, which nothing here is. For that it waits until nobody reads a page, or fails, and a reference is read
+#: while it arrives.
 _F_SEAL_FUTURE_WRITE = 0x10
 #: Name of a plain reference where it must have one.
 _REFERENCE = "reference"

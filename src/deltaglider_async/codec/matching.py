@@ -38,7 +38,7 @@ _BYTES_OF_A_COPY, _FEW = 256, 256
 _HARDLY = 1 / 1024
 #: How much of what is new is compressed to know what it is made of, in pieces that are short, since many gaps are; and
 #: what compression must leave of it where an encoder would find nothing more.
-_TASTE, _PIECE_OF_TASTE, _INCOMPRESSIBLE = 32 * 1024, 64, 0.99
+_TASTE, _PIECE_OF_TASTE, _INCOMPRESSIBLE = 32 * 1024, 64, 0.995
 
 Copy = tuple[int, int, int]
 """Where in the block, from where in the reference, and how many bytes."""
