@@ -10,13 +10,14 @@ import errno
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
+from contextlib import suppress
 
 from deltaglider_async.cache.own_folder import OwnFolder, sweep
 from deltaglider_async.errors import LocalIOError
 
 #: From Linux 5.1 on (`linux/fcntl.h`); Python does not name it. `F_SEAL_WRITE` also takes back what is mapped for
-#: writing already, which nothing here is. For that it waits until nobody reads a page, or fails, and a reference is read
-#: while it arrives.
+#: writing already, which nothing here is. For that it waits until nobody reads a page, or fails, and a reference is
+#: read while it arrives.
 _F_SEAL_FUTURE_WRITE = 0x10
 #: Name of a plain reference where it must have one.
 _REFERENCE = "reference"
@@ -82,7 +83,10 @@ class MemoryFile(Plain):
         except OSError as error:
             if error.errno != errno.EINVAL:
                 raise
-            fcntl.fcntl(self._descriptor, fcntl.F_ADD_SEALS, size | fcntl.F_SEAL_WRITE)  # before Linux 5.1
+            # Before Linux 5.1. What is being read keeps its size at least, and nobody writes anyway.
+            fcntl.fcntl(self._descriptor, fcntl.F_ADD_SEALS, size)
+            with suppress(OSError):
+                fcntl.fcntl(self._descriptor, fcntl.F_ADD_SEALS, fcntl.F_SEAL_WRITE)
 
 
 class NamedFile(Plain):

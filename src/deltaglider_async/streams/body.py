@@ -20,7 +20,7 @@ async def verified(
     A `digest` that is given has taken the chunks before they come. Raises `IntegrityMismatchError` instead, naming
     `name`.
     """
-    hashed, digest = digest is not None, digest or Digest(at_a_time=2 * CHUNK)
+    hashed, digest = digest is not None, digest or Digest()
     came, held = 0, b""
     async with aclosing(chunks):
         async for chunk in chunks:
