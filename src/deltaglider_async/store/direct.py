@@ -20,9 +20,10 @@ from __future__ import annotations
 import inspect
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from contextvars import ContextVar
+from functools import partial
 from types import FunctionType
 from typing import Any, NamedTuple
 
@@ -36,6 +37,7 @@ from yarl import URL
 
 from deltaglider_async.store import writes
 from deltaglider_async.store.answers import Reader, Response, reader_of
+from deltaglider_async.store.errors import code_of
 from deltaglider_async.store.templates import Part, Template
 
 _MOST_TEMPLATES = 256
@@ -53,12 +55,15 @@ _botocore_log = logging.getLogger("botocore")
 
 
 class _Call:
-    """A call of botocore's under way: the requests that it makes, and what came of its first one already, if so."""
+    """A call of botocore's under way. `learn` makes a template of a request, and gives it if there was none."""
 
-    def __init__(self, http: AIOHTTPSession) -> None:
+    def __init__(self, http: AIOHTTPSession, learn: Callable[[Any], Awaitable[_Way | None]]) -> None:
         self.http = http
-        self.sent: list[Any] = []
+        self.learn = learn
+        self.requests = 0
         self.first: AioAWSResponse | Exception | None = None
+        """What came of the first request already, if it has been sent."""
+        self.made: _Way | None = None
 
 
 _CALL: ContextVar[_Call | None] = ContextVar("call", default=None)
@@ -94,23 +99,30 @@ class Direct:
             return await self.by_botocore(arguments)
         bucket, key = arguments["Bucket"], arguments["Key"]
         kind = (bucket, constant, *part.headers)
-        call = _Call(self._s3._endpoint.http_session)
+        call = _Call(self._s3._endpoint.http_session, partial(self._learn, kind, key, part))
         if (way := self._templates.get(kind)) is not None:
             found = await self._ask(way, arguments, part)
             if isinstance(found, dict):
                 return found
-            self._templates.pop(kind, None)
+            self._forget(kind, way)
             call.first = found
+        usual = False
         token = _CALL.set(call)
         try:
             answer = await self.by_botocore(arguments)
+            usual = call.requests == 1
+            return answer
         except ClientError as error:
-            await self._learn(kind, key, part, call.sent, error.response)
+            usual = call.requests == 1 and code_of(error) == "404"
             raise
         finally:
             _CALL.reset(token)
-        await self._learn(kind, key, part, call.sent, answer)
-        return answer
+            if not usual:
+                self._forget(kind, call.made)
+
+    def _forget(self, kind: tuple[Any, ...], way: _Way | None) -> None:
+        if way is not None and self._templates.get(kind) is way:
+            del self._templates[kind]
 
     def error(self, answer: Response) -> ClientError:
         """What the client raises for an answer with `Error`."""
@@ -190,25 +202,23 @@ class Direct:
             handler(http_response=_Answered(response.status), parsed=answer, model=model, context=context)
         return answer
 
-    async def _learn(
-        self, kind: tuple[Any, ...], key: str, part: Part, sent: list[Any], answer: Mapping[str, Any]
-    ) -> None:
-        """Make a template of what botocore sent, if it sent it once, and was answered as usual."""
-        if len(sent) != 1 or answer.get("ResponseMetadata", {}).get("HTTPStatusCode") not in (200, 404):
-            return
+    async def _learn(self, kind: tuple[Any, ...], key: str, part: Part, request: Any) -> _Way | None:
+        """Make a template of what botocore is about to send: it serves those who come before the answer, too."""
+        if kind in self._templates:
+            return None
         if len(self._templates) >= _MOST_TEMPLATES:
             self._templates.clear()
         known = frozenset(self._headers[name] for name, _ in kind[1] if name in self._headers)
         try:
             http, credentials = self._s3._endpoint.http_session, self._s3._request_signer._credentials
-            direct = http._proxy_config.proxy_url_for(sent[0].url) is None
-            session = http._sessions.get(None) if direct else None
-            if session is not None and credentials is not None:
-                template = Template(sent[0], key, part, known)
-                template.compare(sent[0], key, part, await credentials.get_frozen_credentials())
-                self._templates[kind] = _Way(template, session, credentials)
+            if credentials is None or http._proxy_config.proxy_url_for(request.url) is not None:
+                return None
+            template = Template(request, key, part, known)
+            template.compare(request, key, part, await credentials.get_frozen_credentials())
+            way = self._templates[kind] = _Way(template, await http._get_session(None), credentials)
         except (AttributeError, LookupError, ValueError, BotoCoreError):
-            pass  # it is signed in another way, or this is another version of botocore
+            return None  # it is signed in another way, or this is another version of botocore
+        return way
 
 
 class _Answered(NamedTuple):
@@ -241,10 +251,12 @@ async def _before_send(request: Any, **_: Any) -> Any:
     """What came of the request already; None where it is to be sent."""
     if (call := _CALL.get()) is None:
         return None
-    call.sent.append(request)
+    call.requests += 1
     first, call.first = call.first, None
     if isinstance(first, Exception):
         return await _Broken(call.http, first).send(request)
+    if first is None and call.requests == 1:
+        call.made = await call.learn(request)
     return first
 
 
