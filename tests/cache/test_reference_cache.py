@@ -25,11 +25,11 @@ from deltaglider_async.cache.disk import DiskEntries
 from deltaglider_async.cache.memory import MemoryEntries
 from deltaglider_async.cache.plain import MemoryFile, NamedFile, Plain
 from deltaglider_async.cache.sealed import SEGMENT, key_label
-from deltaglider_async.errors import IntegrityMismatchError, StorageIOError
+from deltaglider_async.errors import CacheCorruptionError, IntegrityMismatchError, StorageIOError
 from deltaglider_async.settings import MIB, Settings
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+    from collections.abc import AsyncIterator, Callable, Generator, Iterable, Iterator
 
 Backend = Literal["filesystem", "memory"]
 SIZES = [0, 1, SEGMENT - 1, SEGMENT, SEGMENT + 1, 5 * SEGMENT + 7]
@@ -391,7 +391,7 @@ async def test_an_arriving_reference_can_be_read_as_far_as_it_has_come() -> None
         assert (gate.downloads, descriptors()) == (1, before)
         assert cache.stored_size() > bucket.size  # sealed as any other
         async with bucket.lease(cache, arriving=True) as lease:
-            assert not lease.arriving
+            await lease.reached(VERIFIED)
             assert await content(lease) == bucket.plain
         assert bucket.downloads == 0
 
@@ -487,6 +487,70 @@ async def test_an_arriving_reference_may_have_any_size(size: int) -> None:
     async with opened() as cache, bucket.lease(cache, arriving=True) as lease:
         await lease.reached(VERIFIED)
         assert await content(lease) == bucket.plain
+
+
+class Halting(MemoryEntries):
+    """Entries that are read half, then to their end when they are let go on, or turn out to be damaged."""
+
+    def __init__(self) -> None:
+        super().__init__(100 * MIB)
+        self.go_on = threading.Event()
+        self.damaged = False
+
+    def read(self, sha256: str) -> Generator[bytes, None, None]:
+        for number, block in enumerate(super().read(sha256)):
+            if number == 6:
+                self.go_on.wait(30)
+                if self.damaged:
+                    raise CacheCorruptionError("the disk has failed")
+            yield block
+
+
+@pytest.mark.parametrize("damaged", [False, True])
+async def test_a_reference_can_be_read_while_it_comes_from_the_cache(damaged: bool) -> None:
+    """If the entry turns out to be damaged, the rest comes from a download, into the same file."""
+    bucket, entries = random_bucket(9 * MIB), Halting()
+    cache, before = ReferenceCache(entries, secrets.token_bytes(32), MemoryFile), descriptors()
+    entries.go_on.set()
+    async with bucket.lease(cache):
+        pass
+    entries.go_on.clear()
+    entries.damaged = damaged
+    async with bucket.lease(cache, arriving=True) as lease:
+        await lease.reached(4 * MIB)
+        assert lease.arriving
+        assert await lease.read(0, 4 * MIB) == bucket.plain[: 4 * MIB]
+        entries.go_on.set()
+        await lease.reached(VERIFIED)
+        assert await content(lease) == bucket.plain
+        assert bucket.downloads == 1 + damaged
+    await cache.aclose()
+    assert descriptors() == before
+
+
+async def test_a_wait_for_the_cache_that_is_given_up_leaves_nothing() -> None:
+    bucket, entries = random_bucket(9 * MIB), Halting()
+    cache, before = ReferenceCache(entries, secrets.token_bytes(32), MemoryFile), descriptors()
+    entries.go_on.set()
+    async with bucket.lease(cache):
+        pass
+    entries.go_on.clear()
+
+    async def read() -> None:
+        async with bucket.lease(cache, arriving=True) as lease:
+            await lease.reached(4 * MIB)
+            reading.set()
+            await lease.reached(VERIFIED)
+
+    reading = asyncio.Event()
+    task = asyncio.create_task(read())
+    await reading.wait()
+    task.cancel()
+    await asyncio.sleep(0)
+    entries.go_on.set()
+    await asyncio.wait([task])
+    assert descriptors() == before
+    await cache.aclose()
 
 
 async def test_a_draft_of_what_is_arriving_leaves_its_readers_their_bytes() -> None:

@@ -54,8 +54,8 @@ class Reference:
     _waiting: list[tuple[float, asyncio.Future[None]]] = field(default_factory=list)
 
     def advance(self, arrived: float) -> None:
-        """So much has arrived: whoever waits for that goes on."""
-        self.arrived = arrived
+        """So much has arrived: whoever waits for that goes on. Less is no news: it comes once more."""
+        self.arrived = max(self.arrived, arrived)
         self._wake()
 
     def fail(self, failure: Exception) -> None:

@@ -39,6 +39,13 @@ class Plain(ABC):
     def open(self) -> None:
         """Create the file, empty. Raises `LocalIOError`."""
 
+    def begin(self) -> None:
+        """Create the file, or write it once more from its start, beneath those who read it. Raises `LocalIOError`."""
+        if self._descriptor < 0:
+            self.open()
+        else:
+            os.lseek(self._descriptor, 0, os.SEEK_SET)
+
     def write(self, pieces: Iterable[bytes]) -> None:
         """Append. Raises `LocalIOError`, for instance where memory or disk are full."""
         try:

@@ -315,11 +315,14 @@ class ReferenceCache:
 
     async def _unsealed(self, reference: Reference) -> bool:
         """Whether it was in the cache, and is at hand now."""
-        plain, sha256 = reference.plain, reference.sha256
-        stop = threading.Event()
+        sha256, loop, stop = reference.sha256, asyncio.get_running_loop(), threading.Event()
+
+        def arrived(size: int) -> None:
+            loop.call_soon_threadsafe(reference.advance, size)
+
         try:
             async with self._side_by_side:
-                await in_thread(self._unseal, plain, sha256, reference.size, stop, stop=stop)
+                await in_thread(self._unseal, reference, arrived, stop, stop=stop)
         except CacheMissError:
             pass
         except CacheCorruptionError as damage:
@@ -332,16 +335,20 @@ class ReferenceCache:
             return True
         return False
 
-    def _unseal(self, plain: Plain, sha256: str, size: int, stop: threading.Event) -> None:
-        try:
-            with closing(self._entries.read(sha256)) as blocks:
-                plain.open()
-                for segment in until(stop, unseal(blocks, sha256, size, self._key)):
-                    plain.write((segment,))
-            plain.freeze()
-        except BaseException:
-            plain.close()  # it is opened anew for a download
-            raise
+    def _unseal(self, reference: Reference, arrived: Callable[[int], None], stop: threading.Event) -> None:
+        """Each segment is authentic, so that it may be read before the last is. Where one is not, the file stays as it
+        is, with whoever reads it, and is written anew.
+        """
+        plain, sha256, size = reference.plain, reference.sha256, reference.size
+        with closing(self._entries.read(sha256)) as blocks:
+            plain.begin()
+            written = told = 0
+            for segment in until(stop, unseal(blocks, sha256, size, self._key)):
+                plain.write((segment,))
+                written += len(segment)
+                if written >= told + _GATHERED:
+                    arrived(told := written)
+        plain.freeze()
 
     async def _fetched(self, reference: Reference, fetch: Callable[[], AsyncIterator[bytes]]) -> None:
         sha256, size = reference.sha256, reference.size
@@ -377,7 +384,7 @@ class ReferenceCache:
             await in_thread(plain.write, pieces)
             arrived(end)
 
-        await in_thread(plain.open)
+        await in_thread(plain.begin)
         # One at a time, while the next chunks are fetched, and hashed in another thread.
         writing: asyncio.Future[None] | None = None
         try:
