@@ -19,6 +19,7 @@ from typing import Protocol
 import anyio
 
 from deltaglider_async.cache.disk import DiskEntries
+from deltaglider_async.cache.filling import GATHERED, fetched, fill
 from deltaglider_async.cache.leases import VERIFIED, Flight, Lease, Reference, References
 from deltaglider_async.cache.memory import MemoryEntries
 from deltaglider_async.cache.plain import Plain, default_plain
@@ -31,14 +32,11 @@ from deltaglider_async.errors import (
     StorageIOError,
 )
 from deltaglider_async.settings import MIB, Settings
-from deltaglider_async.streams.digest import Digest
 from deltaglider_async.streams.stops import StoppedError, until
 from deltaglider_async.streams.threads import in_thread, until_done
 
 _log = logging.getLogger(__name__)
 
-#: Small chunks are gathered up to this many bytes before a thread is worth its while.
-_GATHERED = 2 * MIB
 #: Whole references that are sealed or unsealed at a time: more would not be faster, and keep the loop's
 #: threads from everything else.
 _SIDE_BY_SIDE = 3
@@ -170,7 +168,7 @@ class ReferenceCache:
         """
         plain = self._plain()
         try:
-            filled = await self._fill(plain, chunks, limit)
+            filled = await fill(plain, chunks, limit)
         except BaseException:
             await in_thread(plain.close)
             raise
@@ -299,7 +297,7 @@ class ReferenceCache:
         try:
             stored = await self._unsealed(reference)
             if not stored:
-                await self._fetched(reference, fetch)
+                await fetched(reference, fetch)
             reference.unsealed = self._references.land(flight) and not stored and self._fits(reference)
         except Exception as error:
             failure = error
@@ -346,70 +344,9 @@ class ReferenceCache:
             for segment in until(stop, unseal(blocks, sha256, size, self._key)):
                 plain.write((segment,))
                 written += len(segment)
-                if written >= told + _GATHERED:
+                if written >= told + GATHERED:
                     arrived(told := written)
         plain.freeze()
-
-    async def _fetched(self, reference: Reference, fetch: Callable[[], AsyncIterator[bytes]]) -> None:
-        sha256, size = reference.sha256, reference.size
-        chunks = fetch()
-        try:
-            filled = await self._fill(reference.plain, chunks, size, reference.advance)
-            if filled != (size, sha256):
-                found = "it is longer" if filled is None else f"it has {filled[0]} bytes and SHA-256 {filled[1]}"
-                raise IntegrityMismatchError(
-                    f"reference {sha256} of {size} bytes was downloaded, but {found}. It was not used and not "
-                    "cached: the object in the bucket is damaged or another one"
-                )
-        finally:
-            if isinstance(chunks, AsyncGenerator):
-                await chunks.aclose()
-
-    async def _fill(
-        self,
-        plain: Plain,
-        chunks: AsyncIterator[bytes],
-        limit: int,
-        arrived: Callable[[int], None] = lambda size: None,
-    ) -> tuple[int, str] | None:
-        """Write all chunks; size and SHA-256 of them, or None as soon as there are more than `limit` bytes.
-
-        `arrived` is told how many bytes can be read.
-        """
-        digest = Digest(at_a_time=_GATHERED)
-        waiting = 0
-        gathered: list[bytes] = []
-
-        async def write(pieces: list[bytes], end: int) -> None:
-            await in_thread(plain.write, pieces)
-            arrived(end)
-
-        await in_thread(plain.begin)
-        # One at a time, while the next chunks are fetched, and hashed in another thread.
-        writing: asyncio.Future[None] | None = None
-        try:
-            async for chunk in chunks:
-                await digest.update(chunk)
-                if digest.size > limit:
-                    break
-                gathered.append(chunk)
-                waiting += len(chunk)
-                if waiting >= _GATHERED:
-                    if writing is not None:
-                        await writing
-                    writing = asyncio.ensure_future(write(gathered, digest.size))
-                    gathered, waiting = [], 0
-        except BaseException:
-            if writing is not None:
-                await until_done(writing)
-            raise
-        if writing is not None:
-            await writing
-        if digest.size > limit:
-            return None
-        await write(gathered, digest.size)
-        await in_thread(plain.freeze)
-        return digest.size, await digest.hexdigest()
 
     def _fits(self, reference: Reference) -> bool:
         """Whether it can be stored."""
