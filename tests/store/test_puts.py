@@ -281,6 +281,21 @@ async def test_metadata_that_is_not_ascii_is_refused_as_before() -> None:
         assert len(wire.requests) == 1
 
 
+async def test_small_bytes_whose_digest_is_not_known_beforehand_are_checked_by_the_service() -> None:
+    async def chunks(data: bytes) -> AsyncIterator[bytes]:
+        for start in range(len(data)):
+            yield data[start : start + 1]
+
+    async with wired() as (wire, made):
+        for data in (b"one", b"two", b"three"):
+            await made.store.put("bucket", "a.delta", cast("Any", chunks(data)), len(data), metadata={})
+            head, body = wire.requests[-1]
+            assert body == data
+            [checksum] = re.findall(rb"(?i)x-amz-checksum-sha256: (.*)\r", head)
+            assert base64.b64decode(checksum) == hashlib.sha256(data).digest()
+        assert made.full_puts == 1
+
+
 async def test_each_kind_has_a_template() -> None:
     async with wired() as (_, made):
         for _ in range(2):
