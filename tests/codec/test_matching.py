@@ -173,6 +173,13 @@ def test_what_repeats_takes_no_longer_to_index(tmp_path: Path) -> None:
         assert kind.found < 1.1 * samples._MOST
 
 
+async def test_few_bytes_at_the_end_need_no_index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(Index, "samples")
+    with reference(tmp_path, BASE) as known:
+        (made,) = await windows(known, Index(), BASE[:-15] + b"fifteen others.")
+    assert made is not None and len(made) < 100
+
+
 async def test_an_index_that_nobody_waits_for_is_given_up(tmp_path: Path) -> None:
     index, stop = Index(), threading.Event()
     stop.set()

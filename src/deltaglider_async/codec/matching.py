@@ -83,6 +83,8 @@ def _copies(
                     at, source = start, start + shift
                     break
         if at < 0:
+            if end - position < SAMPLE:
+                break
             search = search or _Search(block, index.samples(mapped, stop))
             if (found := search.next(position)) is None:
                 break
