@@ -13,8 +13,10 @@ from datetime import UTC, datetime
 from typing import Any, cast
 
 import pytest
+from aiobotocore.credentials import AioCredentials
 from botocore.config import Config
 from botocore.exceptions import ClientError
+from botocore.handlers import disable_signing
 from tests.servers import response, s3_error
 from tests.store.worlds import (
     AWKWARD,
@@ -26,6 +28,8 @@ from tests.store.worlds import (
     foreign,
     foreign_of_all,
     options,
+    patched,
+    patched_itself,
     told,
     traced,
     world,
@@ -314,7 +318,7 @@ async def test_the_first_of_many_at_once_makes_the_template() -> None:
         assert made.full_puts == 1
 
 
-@pytest.mark.parametrize("unusual", [foreign, foreign_of_all, debugging, traced])
+@pytest.mark.parametrize("unusual", [foreign, foreign_of_all, debugging, traced, patched, patched_itself])
 async def test_a_client_that_is_watched_puts_itself(unusual: Callable[[World], None]) -> None:
     import logging
 
@@ -326,6 +330,48 @@ async def test_a_client_that_is_watched_puts_itself(unusual: Callable[[World], N
             assert made.full_puts == 3
     finally:
         logging.getLogger("botocore").setLevel(logging.NOTSET)
+
+
+async def test_handlers_of_botocores_own_that_come_later_hold_from_the_next_put() -> None:
+    async with wired() as (wire, made):
+        await put(made, "bucket", "a", b"1")
+        made.s3.meta.events.register("choose-signer.s3.*", disable_signing)
+        await put(made, "bucket", "a", b"2")
+        made.s3.meta.events.unregister("choose-signer.s3.*", disable_signing)
+        await put(made, "bucket", "a", b"3")
+        signed = [b"authorization:" in head.lower() for head, _ in wire.requests]
+        assert signed == [True, False, True]
+
+
+async def test_a_put_that_is_signed_while_handlers_change_is_no_template() -> None:
+    class Late(AioCredentials):
+        events: Any = None
+
+        async def get_frozen_credentials(self) -> Any:  # type: ignore[override]
+            if self.events is not None:
+                events, self.events = self.events, None
+                events.register("choose-signer.s3.*", disable_signing)
+                await made.store.head("bucket", "a")  # looks at the handlers anew, as puts of others may
+                await put(made, "bucket", "b", b"2")
+            return await super().get_frozen_credentials()
+
+    credentials = Late("key", "secret")
+    async with wired(OK, credentials=credentials) as (wire, made):
+        credentials.events = made.s3.meta.events
+        for data in (b"1", b"3"):
+            await put(made, "bucket", "a", data)
+        signed = {body: b"authorization:" in head.lower() for head, body in wire.requests if body}
+        assert signed == {b"1": True, b"2": False, b"3": False}
+
+
+async def test_certificates_that_cannot_be_read_are_botocores_error() -> None:
+    never = options(retries={"total_max_attempts": 1})
+    async with world("https://127.0.0.1:1", verify="/there/is/none.pem", config=never) as made:
+        for _ in range(2):
+            with pytest.raises(StorageIOError, match="No such file"):
+                await put(made, "bucket", "a", b"1")
+            with pytest.raises(StorageIOError, match="No such file"):
+                await made.store.head("bucket", "a")
 
 
 async def test_whoever_counts_writes_is_told() -> None:

@@ -76,13 +76,13 @@ class Direct:
         self._s3 = s3
         self._operation = operation
         self._emitter = getattr(s3.meta.events, "_emitter", None) if isinstance(s3, AioBaseClient) else None
-        self._looked_up: object = None
+        self._looked_up: tuple[object, object] = (None, None)
         self._ordinary = False
         self._reader = Reader({}, metadata=False)
         self._headers: dict[str, str] = {}
         self._before: list[Any] = []
         self._after: list[Any] = []
-        self._templates: dict[tuple[Any, ...], _Way] = {}
+        self._templates: _Ways = {}
 
     async def by_botocore(self, arguments: Mapping[str, Any]) -> Response:
         """What the client's own method answers or raises."""
@@ -99,7 +99,7 @@ class Direct:
             return await self.by_botocore(arguments)
         bucket, key = arguments["Bucket"], arguments["Key"]
         kind = (bucket, constant, *part.headers)
-        call = _Call(self._s3._endpoint.http_session, partial(self._learn, kind, key, part))
+        call = _Call(self._s3._endpoint.http_session, partial(self._learn, self._templates, kind, key, part))
         if (way := self._templates.get(kind)) is not None:
             found = await self._ask(way, arguments, part)
             if isinstance(found, dict):
@@ -130,11 +130,15 @@ class Direct:
         return error
 
     def _is_ordinary(self) -> bool:
-        # A new dictionary each time that a handler is registered or unregistered.
-        looked_up = getattr(self._emitter, "_lookup_cache", None)
-        if looked_up is not self._looked_up:
+        if self._emitter is None:
+            return False
+        handlers, call = self._looked_up
+        if getattr(self._emitter, "_lookup_cache", None) is not handlers or _api_call(self._s3) is not call:
+            # botocore's own handlers, too, may change what is sent. A new dictionary: what is learned now is of before.
+            self._templates = {}
             self._ordinary = self._look()
-            self._looked_up = getattr(self._emitter, "_lookup_cache", None)
+            # A new dictionary each time that a handler is registered or unregistered.
+            self._looked_up = getattr(self._emitter, "_lookup_cache", None), _api_call(self._s3)
         return self._ordinary and not _botocore_log.isEnabledFor(logging.DEBUG)
 
     def _look(self) -> bool:
@@ -159,8 +163,10 @@ class Direct:
         self._after = handlers["after-call"]
         if any(inspect.iscoroutinefunction(one) for one in self._after):
             return False
-        # Tracers put something of theirs in the place of the method.
-        unwrapped = type(getattr(type(self._s3), "_make_api_call", None)) is FunctionType
+        # Tracers and tests put something of theirs in the place of the method.
+        call = _api_call(self._s3)
+        where = str(call.__globals__["__name__"]) if type(call) is FunctionType else ""
+        unwrapped = where.removeprefix("aio") in ("botocore.client", "botocore.context")  # that of its decorator
         known = all(_origin(one) in _KNOWN for each in handlers.values() for one in each)
         return unwrapped and type(http) is AIOHTTPSession and known
 
@@ -202,12 +208,12 @@ class Direct:
             handler(http_response=_Answered(response.status), parsed=answer, model=model, context=context)
         return answer
 
-    async def _learn(self, kind: tuple[Any, ...], key: str, part: Part, request: Any) -> _Way | None:
+    async def _learn(self, templates: _Ways, kind: tuple[Any, ...], key: str, part: Part, request: Any) -> _Way | None:
         """Make a template of what botocore is about to send: it serves those who come before the answer, too."""
-        if kind in self._templates:
+        if kind in templates:
             return None
-        if len(self._templates) >= _MOST_TEMPLATES:
-            self._templates.clear()
+        if len(templates) >= _MOST_TEMPLATES:
+            templates.clear()
         known = frozenset(self._headers[name] for name, _ in kind[1] if name in self._headers)
         try:
             http, credentials = self._s3._endpoint.http_session, self._s3._request_signer._credentials
@@ -215,9 +221,10 @@ class Direct:
                 return None
             template = Template(request, key, part, known)
             template.compare(request, key, part, await credentials.get_frozen_credentials())
-            way = self._templates[kind] = _Way(template, await http._get_session(None), credentials)
-        except (AttributeError, LookupError, ValueError, BotoCoreError):
-            return None  # it is signed in another way, or this is another version of botocore
+            way = templates[kind] = _Way(template, await http._get_session(None), credentials)
+        except (AttributeError, LookupError, ValueError, BotoCoreError, OSError):
+            # It is signed in another way, certificates cannot be read, or this is another version of botocore.
+            return None
         return way
 
 
@@ -234,6 +241,9 @@ class _Way:
         self.template = template
         self.session = session
         self.credentials = credentials
+
+
+_Ways = dict[tuple[Any, ...], _Way]
 
 
 class _Broken(AIOHTTPSession):
@@ -258,6 +268,12 @@ async def _before_send(request: Any, **_: Any) -> Any:
     if first is None and call.requests == 1:
         call.made = await call.learn(request)
     return first
+
+
+def _api_call(s3: Any) -> Any:
+    """What is behind each of a client's methods, as it lies there: whatever wraps it, too."""
+    name = "_make_api_call"
+    return next((vars(place)[name] for place in (s3, *type(s3).__mro__) if name in vars(place)), None)
 
 
 def _handlers(emitter: Any, event: str) -> list[Any]:

@@ -62,6 +62,8 @@ class Template:
         self._path = parts.path
         self._scope = f"{signed['region']}/{signed['service']}/aws4_request"
         self._names = signed["names"]
+        if {_INVOCATION, _LENGTH.lower()} & set(self._names.split(";")):
+            raise ValueError("signed, and replaced afterwards")
         replaced = {name.lower() for name in part.headers}
         values = {name.lower(): " ".join(value.split()) for name, value in headers.items()}
         if unknown := values.keys() - _COMMON - known - replaced - ({_LENGTH.lower()} if part.body else set()):
