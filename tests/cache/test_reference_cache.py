@@ -367,6 +367,29 @@ async def test_the_last_one_who_waits_ends_the_download(arriving: bool) -> None:
             assert await content(lease) == bucket.plain
 
 
+@linux
+async def test_whoever_waits_is_told_when_all_tasks_are_cancelled_before_the_download_begins() -> None:
+    """As a program may do that ends."""
+    bucket = random_bucket()
+
+    async def read(arriving: bool) -> None:
+        async with bucket.lease(cache, arriving=arriving):
+            pytest.fail("there")
+
+    async with opened() as cache:
+        before, others = descriptors(), asyncio.all_tasks()
+        waiters = [asyncio.create_task(read(arriving)) for arriving in (False, True)]
+        await asyncio.sleep(0)
+        (flight,) = asyncio.all_tasks() - others - set(waiters)
+        flight.cancel()
+        for waiter in waiters:
+            with pytest.raises(StorageIOError, match="cancelled"):
+                await waiter
+        assert (bucket.downloads, descriptors()) == (0, before)
+        async with bucket.lease(cache) as lease:
+            assert await content(lease) == bucket.plain
+
+
 # -- leases of what is still arriving
 
 
@@ -1050,3 +1073,17 @@ async def test_a_cancelled_wait_for_sealing_leaves_nothing() -> None:
     assert [task.cancelled() for task in waiting] == [True, True]
     assert descriptors() == before
     await cache.aclose()
+
+
+@linux
+async def test_sealing_that_is_cancelled_before_it_begins_leaves_nothing() -> None:
+    bucket = random_bucket()
+    async with opened() as cache:
+        before, others = descriptors(), asyncio.all_tasks()
+        async with leased(bucket, cache):
+            pass
+        for sealing in asyncio.all_tasks() - others:
+            sealing.cancel()
+        await cache.settle()
+        assert not await cache.holds(bucket.sha256)
+        assert descriptors() == before

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+import deltaglider_async
 from deltaglider_async import create_client
 from deltaglider_async.client import DeltaGliderClient
 from deltaglider_async.errors import DeltaGliderError, IntegrityMismatchError, StorageIOError
@@ -47,7 +48,9 @@ class World:
         """Budget, references, tasks of ours and plain references."""
         engine = self.client._engine
         live = len(engine.cache._references._live) + len(engine.cache._references._flights)
-        tasks = [task for task in asyncio.all_tasks() if "deltaglider" in str(task.get_coro())]
+        ours = Path(deltaglider_async.__file__).parent
+        frames = [frame for task in asyncio.all_tasks() for frame in task.get_stack()]
+        tasks = [frame for frame in frames if Path(frame.f_code.co_filename).is_relative_to(ours)]
         return engine.gets.total - engine.gets.free, live, len(tasks), plain_files()
 
 

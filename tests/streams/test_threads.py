@@ -7,7 +7,7 @@ import asyncio
 import anyio.lowlevel
 import pytest
 
-from deltaglider_async.streams.threads import to_its_end
+from deltaglider_async.streams.threads import begin, to_its_end
 
 
 async def test_a_clean_up_runs_to_its_end_however_often_it_is_cancelled() -> None:
@@ -77,3 +77,39 @@ async def test_the_error_of_a_cancelled_clean_up_gives_way_to_the_cancellation()
     go_on.set()
     with pytest.raises(asyncio.CancelledError):
         await task
+
+
+async def test_a_clean_up_that_is_cancelled_before_its_first_step_runs_all_the_same() -> None:
+    """The end of asyncio.run cancels all tasks, that of a clean-up, too."""
+    steps: list[int] = []
+
+    async def clean_up() -> None:
+        steps.append(1)
+
+    others = asyncio.all_tasks()
+    work = asyncio.ensure_future(to_its_end(clean_up()))
+    await asyncio.sleep(0)
+    assert steps == []
+    for task in asyncio.all_tasks() - others:
+        task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await work
+    assert steps == [1]
+
+
+@pytest.mark.parametrize("ticks", [0, 1])
+async def test_what_a_task_owns_is_given_back_whenever_it_is_cancelled(ticks: int) -> None:
+    given_back: list[str] = []
+
+    async def own() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            given_back.append("by the task")
+
+    task = begin(own(), lambda: given_back.append("instead"))
+    for _ in range(ticks):
+        await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.wait([task])
+    assert given_back == [["instead"], ["by the task"]][ticks]

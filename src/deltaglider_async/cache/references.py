@@ -14,6 +14,7 @@ import secrets
 import threading
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterable
 from contextlib import asynccontextmanager, closing, suppress
+from functools import partial
 from typing import Protocol
 
 import anyio
@@ -33,7 +34,7 @@ from deltaglider_async.errors import (
 )
 from deltaglider_async.settings import MIB, Settings
 from deltaglider_async.streams.stops import StoppedError, until
-from deltaglider_async.streams.threads import in_thread, until_done
+from deltaglider_async.streams.threads import begin, in_thread, until_done
 
 _log = logging.getLogger(__name__)
 
@@ -239,7 +240,8 @@ class ReferenceCache:
             reference.unsealed = False
             if self._sealing is None or self._sealing.done():
                 self._sealed, self._give_up = reference.sha256, threading.Event()
-                self._sealing = asyncio.ensure_future(self._store_and_end(reference, self._give_up))
+                storing = self._store_and_end(reference, self._give_up)
+                self._sealing = begin(storing, partial(self._not_stored, reference))
                 return
             if wait:
                 await self._store_and_end(reference, threading.Event())
@@ -267,6 +269,10 @@ class ReferenceCache:
             if (plain := self._references.end(reference)) is not None:
                 await in_thread(plain.close)
 
+    def _not_stored(self, reference: Reference) -> None:
+        if (plain := self._references.end(reference)) is not None:
+            _ = asyncio.get_running_loop().run_in_executor(None, plain.close)
+
     async def _obtain(
         self, sha256: str, size: int, fetch: Callable[[], AsyncIterator[bytes]], arriving: bool
     ) -> Reference:
@@ -276,7 +282,7 @@ class ReferenceCache:
             flight = self._references.begin(sha256, size, self._plain())
             answer = self._references.ask(sha256, arriving=arriving)
             # Not a part of this task: it goes on for whoever else waits for it, or has begun to read.
-            flight.task = asyncio.ensure_future(self._fly(flight, fetch))
+            flight.task = begin(self._fly(flight, fetch), partial(self._not_flown, flight))
         if isinstance(answer, Reference):
             return answer
         assert answer is not None
@@ -302,7 +308,7 @@ class ReferenceCache:
         except Exception as error:
             failure = error
         except asyncio.CancelledError:
-            failure = StorageIOError(f"the download of reference {reference.sha256} was cancelled. Try again.")
+            failure = _cancelled(reference)
         finally:
             self._references.give_up(flight)
             try:
@@ -310,6 +316,11 @@ class ReferenceCache:
             finally:
                 if failure is not None:
                     self._references.fail(flight, failure)
+
+    def _not_flown(self, flight: Flight) -> None:
+        self._references.give_up(flight)
+        self._references.end(flight.reference)  # of which nothing is open yet
+        self._references.fail(flight, _cancelled(flight.reference))
 
     async def _unsealed(self, reference: Reference) -> bool:
         """Whether it was in the cache, and is at hand now."""
@@ -365,6 +376,10 @@ class ReferenceCache:
                 await in_thread(self._entries.write, sha256, blocks, stop=stop)
         except OSError as error:
             _log.warning("reference %s not cached: %s", sha256, error)
+
+
+def _cancelled(reference: Reference) -> StorageIOError:
+    return StorageIOError(f"the download of reference {reference.sha256} was cancelled. Try again.")
 
 
 def _checked(sha256: str) -> str:

@@ -9,6 +9,7 @@ the thread has ended, whichever way the cancellation came.
 from __future__ import annotations
 
 import asyncio
+import inspect
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar, TypeVarTuple, Unpack
@@ -42,20 +43,48 @@ async def in_thread(function: Callable[[Unpack[Ts]], T], *args: *Ts, stop: threa
     return work.result()
 
 
+def begin(work: Coroutine[Any, Any, T], otherwise: Callable[[], None]) -> asyncio.Task[T]:
+    """A task that owns something from now on, and gives it back at the end of `work`.
+
+    A task that is cancelled before its first step runs nothing of its work, not even a `finally`; whoever cancels all
+    tasks, as the end of asyncio.run does, may be so early. Then `otherwise` is called instead; it must not block.
+    """
+
+    def ended(_: asyncio.Task[T]) -> None:
+        if not _has_begun(work):
+            work.close()
+            otherwise()
+
+    task = asyncio.ensure_future(_all_of(work))
+    task.add_done_callback(ended)
+    return task
+
+
+async def _all_of(work: Coroutine[Any, Any, T]) -> T:
+    """In a coroutine of its own, `work` stays as it is where that is cancelled before its first step."""
+    return await work
+
+
+def _has_begun(work: Coroutine[Any, Any, Any]) -> bool:
+    """Whether any of it was run."""
+    return inspect.getcoroutinestate(work) != inspect.CORO_CREATED
+
+
 async def to_its_end(work: Coroutine[Any, Any, T]) -> T:
     """Run a clean-up to its end, and only then give way to a cancellation that came meanwhile.
 
     A shielded anyio scope keeps off anyio's cancellation only; a second `task.cancel()` would go through it. The
     work must end by itself.
     """
-    task = asyncio.ensure_future(work)
     cancellation: asyncio.CancelledError | None = None
     with anyio.CancelScope(shield=True):
-        while not task.done():
-            try:
-                await asyncio.wait((task,))
-            except asyncio.CancelledError as error:
-                cancellation = error
+        while not _has_begun(work):  # once more where all tasks were cancelled before its first step
+            task = asyncio.ensure_future(_all_of(work))
+            while not task.done():
+                try:
+                    await asyncio.wait((task,))
+                except asyncio.CancelledError as error:
+                    cancellation = error
     if cancellation is not None:
         await until_done(task)
         raise cancellation
