@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import select
 import signal
@@ -124,6 +125,45 @@ async def test_who_is_cancelled_leaves_no_process(tmp_path: Path, begun: list[Wo
             assert await made(known, index, TARGET) == here
             assert len(begun) == 2
     assert ended(begun)
+
+
+async def test_an_end_that_is_cancelled_ends_all_of_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, begun: list[Worker]
+) -> None:
+    loop, end = asyncio.get_running_loop(), Worker.end
+
+    def cancelled_end(process: Worker) -> None:
+        loop.call_soon_threadsafe(task.cancel)
+        end(process)
+
+    async def two_at_once() -> None:
+        async with several() as workers, anyio.create_task_group() as group:
+            index = Index(workers)
+            for _ in range(2):
+                group.start_soon(made, known, index, TARGET)
+
+    monkeypatch.setattr(Worker, "end", cancelled_end)
+    with reference(tmp_path, BASE) as known:
+        task = asyncio.create_task(two_at_once())
+        await asyncio.wait([task])
+    assert task.cancelled() and len(begun) == 2 and ended(begun)
+
+
+async def test_packages_beside_ours_stand_in_for_no_part_of_python(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, begun: list[Worker], caplog: pytest.LogCaptureFixture
+) -> None:
+    """There are packages of the names of what once was not in Python's library."""
+    installed = tmp_path / "site-packages"
+    installed.mkdir()
+    package = Path(worker.__file__).parents[1]
+    (installed / package.name).symlink_to(package)
+    for name in ("dataclasses", "pathlib", "typing"):
+        (installed / f"{name}.py").write_text("raise ImportError")
+    monkeypatch.setattr(worker, "__file__", str(installed / package.name / "codec" / "worker.py"))
+    with reference(tmp_path, BASE) as known:
+        async with several() as workers:
+            assert None not in await made(known, Index(workers), TARGET)
+    assert len(begun) == 1 and not caplog.text
 
 
 async def test_a_process_that_was_killed_is_replaced_by_a_thread(

@@ -19,7 +19,7 @@ from deltaglider_async.codec.matching import Content, window
 from deltaglider_async.codec.process import Limits
 from deltaglider_async.codec.samples import Index, Mapped
 from deltaglider_async.codec.worker import Worker, WorkerFailedError
-from deltaglider_async.streams.threads import in_thread, to_its_end
+from deltaglider_async.streams.threads import in_thread
 
 _log = logging.getLogger(__name__)
 
@@ -50,8 +50,7 @@ class Workers:
         self._users -= 1
         if not self._users:
             idle, self._idle = self._idle, []
-            for worker in idle:
-                await to_its_end(in_thread(worker.end))
+            await in_thread(_end, idle)
 
     async def window(
         self, reference: Reference, index: Index, block: Content, place: int, shift: int, stop: threading.Event
@@ -76,8 +75,7 @@ class Workers:
             try:
                 await in_thread(_start, begun)
             except BaseException:
-                for worker in begun:
-                    await to_its_end(in_thread(worker.end))
+                await in_thread(_end, begun)
                 raise
             (worker,) = begun
         works = False
@@ -91,7 +89,7 @@ class Workers:
             if works and self._users and self._most:
                 self._idle.append(worker)
             else:
-                await to_its_end(in_thread(worker.end))
+                await in_thread(_end, [worker])
 
 
 def _cores() -> int:
@@ -104,6 +102,12 @@ def _start(begun: list[Worker]) -> None:
     """Start a process, bounded as all are. Not returned from the thread: it must be ended after a cancellation, too."""
     begun.append(Worker())
     Limits().impose(begun[0].pid)
+
+
+def _end(workers: list[Worker]) -> None:
+    """All of them in one go, which a cancellation does not keep from its end."""
+    for worker in workers:
+        worker.end()
 
 
 def _made_here(

@@ -33,7 +33,7 @@ _QUESTION, _ANSWER = struct.Struct("<QQIIQq"), struct.Struct("<BqI")
 _MADE, _LEFT, _CANNOT, _MISTAKEN = range(4)
 #: Indexes that are kept.
 _MOST_INDEXES = 2
-_START = "import sys; sys.path.insert(0, sys.argv[1]); from deltaglider_async.codec.worker import work; work()"
+_START = "import sys; sys.path.append(sys.argv[1]); from deltaglider_async.codec.worker import work; work()"
 
 
 class WorkerFailedError(Exception):
