@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
+import gc
 import hashlib
 import logging
 import os
@@ -1087,3 +1088,13 @@ async def test_sealing_that_is_cancelled_before_it_begins_leaves_nothing() -> No
         await cache.settle()
         assert not await cache.holds(bucket.sha256)
         assert descriptors() == before
+
+
+@linux
+def test_what_a_loop_that_ended_has_left_open_goes_with_its_object() -> None:
+    before, plain = descriptors(), MemoryFile()
+    plain.open()
+    assert descriptors() == before + 1
+    del plain
+    gc.collect()
+    assert descriptors() == before

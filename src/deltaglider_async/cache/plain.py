@@ -69,6 +69,10 @@ class Plain(ABC):
             os.close(self._descriptor)
             self._descriptor = -1
 
+    def __del__(self) -> None:
+        """What a loop that ended has left open goes with its object."""
+        self.close()
+
 
 class MemoryFile(Plain):
     """A memfd: no name, no disk, gone with its last descriptor."""
