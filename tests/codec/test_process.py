@@ -236,3 +236,32 @@ async def nothing_is_left() -> AsyncIterator[None]:
     yield
     assert {child.pid for child in psutil.Process().children(recursive=True)} <= before
     assert psutil.Process().num_fds() <= descriptors
+
+
+@ON_LINUX
+@pytest.mark.parametrize("ticks", range(6))
+async def test_a_clean_up_that_is_cancelled_with_all_tasks_leaves_nothing(
+    monkeypatch: pytest.MonkeyPatch, ticks: int
+) -> None:
+    """As at the end of asyncio.run."""
+    begun, children, others = asyncio.Event(), list[process.Child](), asyncio.all_tasks()
+
+    class Noted(process.Child):
+        async def read(self) -> bytes:
+            children.append(self)
+            begun.set()
+            return await super().read()
+
+    monkeypatch.setattr(process, "Child", Noted)
+    reading = asyncio.create_task(output(shell("exec sleep 1000"), never()))
+    await begun.wait()
+    reading.cancel()
+    for _ in range(ticks):
+        await asyncio.sleep(0)
+    for task in asyncio.all_tasks() - others:
+        task.cancel()
+    await asyncio.wait([reading])
+    assert reading.cancelled()
+    assert children[0]._descriptor is None
+    assert children[0]._transport.is_closing()
+    await gone(children[0].process.pid)

@@ -24,7 +24,7 @@ from deltaglider_async.codec.vcdiff import LONGEST_HEADER, beginning, read_heade
 from deltaglider_async.codec.windows import UnknownWindowsError, Window, read_window
 from deltaglider_async.errors import DiffEncodeError
 from deltaglider_async.streams import CHUNK, Chunks
-from deltaglider_async.streams.threads import to_its_end
+from deltaglider_async.streams.threads import to_its_end, until_done
 
 if TYPE_CHECKING:
     from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
@@ -125,7 +125,7 @@ class _Team:
         """Cancel what still runs, and wait for it."""
         for task in self._tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await until_done(asyncio.gather(*self._tasks, return_exceptions=True))
         self._send.close()
         self._receive.close()
         await self._body.aclose()

@@ -24,7 +24,7 @@ from dataclasses import dataclass
 
 from deltaglider_async.errors import CodecUnavailableError
 from deltaglider_async.streams import CHUNK, Chunks
-from deltaglider_async.streams.threads import to_its_end
+from deltaglider_async.streams.threads import to_its_end, until_done
 
 if sys.platform == "linux":
     import fcntl
@@ -313,8 +313,9 @@ class Child:
         self._let_go()
         for task in tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        await self.process.wait()
+        # Also where all tasks are cancelled, that of this clean-up, too.
+        await until_done(asyncio.gather(*tasks, return_exceptions=True))
+        await until_done(asyncio.ensure_future(self.process.wait()))
         self._transport.close()
         if self._descriptor is not None:
             os.close(self._descriptor)
