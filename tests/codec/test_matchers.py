@@ -180,6 +180,25 @@ async def test_a_process_that_was_killed_is_replaced_by_a_thread(
     assert len(begun) == 1 and ended(begun)
 
 
+async def test_a_process_that_does_nothing_is_replaced_by_a_thread(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, begun: list[Worker], caplog: pytest.LogCaptureFixture
+) -> None:
+    start = matchers._start
+
+    def stopped(processes: list[Worker]) -> None:
+        start(processes)
+        os.kill(processes[0].pid, signal.SIGSTOP)
+
+    monkeypatch.setattr(matchers, "_start", stopped)
+    monkeypatch.setattr(worker, "_STALLED", 0.05)
+    with reference(tmp_path, BASE) as known:
+        here = await made(known, Index(), TARGET)
+        async with several() as workers:
+            assert await made(known, Index(workers), TARGET) == here
+    assert f"made in this process alone: process {begun[0].pid} does not answer" in caplog.text
+    assert len(begun) == 1 and ended(begun)
+
+
 @pytest.mark.parametrize("executable", ["/usr/bin/uwsgi", "", "/nonexistent/python3"])
 async def test_where_there_is_no_interpreter_to_start_all_is_made_in_threads(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, executable: str

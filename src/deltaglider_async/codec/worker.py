@@ -31,13 +31,15 @@ from deltaglider_async.streams.stops import StoppedError
 _QUESTION, _ANSWER = struct.Struct("<QQIIQq"), struct.Struct("<BqI")
 #: What an answer is: a window, none, or why there can be none, with what an encoder does not need or by a mistake here.
 _MADE, _LEFT, _CANNOT, _MISTAKEN = range(4)
+#: Seconds after which an answer is not waited for any more. One takes a second at most, and some where all is slow.
+_STALLED = 600.0
 #: Indexes that are kept.
 _MOST_INDEXES = 2
 _START = "import sys; sys.path.append(sys.argv[1]); from deltaglider_async.codec.worker import work; work()"
 
 
 class WorkerFailedError(Exception):
-    """The process could not be started, or has ended."""
+    """The process could not be started, has ended, or does nothing."""
 
 
 class Worker:
@@ -47,6 +49,7 @@ class Worker:
         """Raises `WorkerFailedError`."""
         python = _python()
         self._socket, theirs = socket.socketpair()
+        self._socket.settimeout(_STALLED)
         with theirs:
             try:
                 self._process = subprocess.Popen(  # noqa: S603, the interpreter that runs this, and nothing from outside
@@ -66,8 +69,8 @@ class Worker:
     def window(
         self, reference: Reference, index: Index, block: Content, place: int, shift: int
     ) -> tuple[bytes | None, int]:
-        """What `matching.window` says. Raises `WorkerFailedError` and `StoppedError` where the process has ended,
-        `OSError` where it cannot look into the reference.
+        """What `matching.window` says. Raises `WorkerFailedError` and `StoppedError` where the process has ended or
+        does nothing, `OSError` where it cannot look into the reference.
         """
         path = os.fsencode(reference.path)
         question = _QUESTION.pack(index.number, reference.size, len(path), len(block), place, shift)
@@ -80,7 +83,8 @@ class Worker:
         except (OSError, EOFError) as error:
             if self.stop.is_set():
                 raise StoppedError from None
-            raise WorkerFailedError(f"process {self.pid} has ended") from error
+            what = "does not answer" if isinstance(error, TimeoutError) else "has ended"
+            raise WorkerFailedError(f"process {self.pid} {what}") from error
         if kind == _CANNOT:
             raise OSError(answer.decode())
         if kind == _MISTAKEN:
