@@ -364,6 +364,17 @@ async def test_a_put_that_is_signed_while_handlers_change_is_no_template() -> No
         assert signed == {b"1": True, b"2": False, b"3": False}
 
 
+async def test_puts_of_an_invocation_name_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_LAMBDA_FUNCTION_NAME", "function")
+    async with wired() as (wire, made):
+        await put(made, "bucket", "a", b"1")  # before the first invocation
+        for invocation in ("Root=1", "Root=2"):
+            monkeypatch.setenv("_X_AMZN_TRACE_ID", invocation)
+            await put(made, "bucket", "a", b"2")
+            head, _ = wire.requests[-1]
+            assert re.findall(rb"(?i)x-amzn-trace-id: (.*)\r", head) == [invocation.encode()]
+
+
 async def test_certificates_that_cannot_be_read_are_botocores_error() -> None:
     never = options(retries={"total_max_attempts": 1})
     async with world("https://127.0.0.1:1", verify="/there/is/none.pem", config=never) as made:

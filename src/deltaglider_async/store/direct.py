@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import inspect
 import logging
+import os
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
@@ -48,6 +49,8 @@ _EVENTS = (
 )  # fmt: skip
 _BOTOCORE = ("client", "handlers", "retries.standard", "retryhandler", "signers", "useragent", "utils")
 _KNOWN = {f"botocore.{name}" for name in _BOTOCORE} | {__name__, writes.__name__}
+#: In AWS Lambda requests tell of the invocation that they are made for. A template may be of another, or of none.
+_FUNCTION = "AWS_LAMBDA_FUNCTION_NAME"
 #: What `aiohttp` raises where a request cannot be sent, or its answer does not come.
 _BROKEN = (aiohttp.ClientError, aiohttp.http_exceptions.HttpProcessingError, OSError, RuntimeError, ValueError)
 _REFUSED = frozenset({*range(300, 400), 400, 403})
@@ -143,6 +146,8 @@ class Direct:
 
     def _look(self) -> bool:
         """Whether all that a call goes through is botocore's own, as it is known here."""
+        if _FUNCTION in os.environ:
+            return False
         events, service = self._s3.meta.events, self._s3.meta.service_model
         event = f"before-send.s3.{self._operation}"
         events.register(event, _before_send, unique_id=f"{__name__}.{event}")
