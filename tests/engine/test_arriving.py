@@ -139,6 +139,19 @@ async def test_the_last_get_ends_the_download(s3_endpoint: str, stored: str, can
         assert await read(here.client, stored, "a/1.zip") == TARGET
 
 
+async def test_a_client_that_is_closed_ends_its_downloads(s3_endpoint: str, stored: str) -> None:
+    """Else they would go on, with connections that nobody closes."""
+    async with world(s3_endpoint, stored) as here:
+        body, references = await here.body(), here.client._engine.cache._references
+        await body.read(MIB)
+        await here.client.aclose()
+        assert not references._flights
+        with pytest.raises(StorageIOError, match="cancelled"):
+            await body.read()
+        assert not references._live
+        assert (here.held.gets, plain_files()) == (1, 0)
+
+
 async def test_a_range_waits_for_the_verified_reference(s3_endpoint: str, stored: str, s3: S3Client) -> None:
     """It has no digest of its own."""
     await damage(s3, stored, len(BASE) - 5)

@@ -106,6 +106,10 @@ class References:
         """Whether a reference is live or on its way."""
         return sha256 in self._live or sha256 in self._flights
 
+    def flying(self) -> list[asyncio.Task[None]]:
+        """The tasks of all flights."""
+        return [flight.task for flight in self._flights.values() if flight.task is not None]
+
     def leave_unsealed(self, sha256: str | None = None) -> None:
         """The reference, or each that is live, is not to be stored any more."""
         for reference in self._live.values():

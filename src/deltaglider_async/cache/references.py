@@ -34,7 +34,7 @@ from deltaglider_async.errors import (
 )
 from deltaglider_async.settings import MIB, Settings
 from deltaglider_async.streams.stops import StoppedError, until
-from deltaglider_async.streams.threads import begin, in_thread, until_done
+from deltaglider_async.streams.threads import begin, in_thread, to_its_end, until_done
 
 _log = logging.getLogger(__name__)
 
@@ -116,10 +116,16 @@ class ReferenceCache:
     async def aclose(self) -> None:
         """Let go of the entries: without a key of the user's own they disappear. May be called again.
 
-        What is being sealed is stored before, if it outlives this.
+        What is being sealed is stored before, if it outlives this. Whoever waits for a download gets a
+        `StorageIOError`: it would go on with connections that nobody closes.
         """
         self._closed = True
+        flying = self._references.flying()
+        for task in flying:
+            task.cancel()
         try:
+            if flying:
+                await to_its_end(asyncio.wait(flying))
             await self.settle(give_up=not self._entries.lasting)
         finally:
             with anyio.CancelScope(shield=True):
