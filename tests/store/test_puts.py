@@ -364,6 +364,17 @@ async def test_a_put_that_is_signed_while_handlers_change_is_no_template() -> No
         assert signed == {b"1": True, b"2": False, b"3": False}
 
 
+async def test_credentials_that_a_client_is_given_later_sign_the_next_put() -> None:
+    async with wired() as (wire, made):
+        for name in ("one", "one", "two", "two"):
+            if made.s3._request_signer._credentials.access_key != name:
+                made.s3._request_signer._credentials = AioCredentials(name, "secret")
+            await put(made, "bucket", "a", b"1")
+        used = [re.findall(rb"Credential=(.*?)/", head)[0] for head, _ in wire.requests]
+        assert used == [b"one", b"one", b"two", b"two"]
+        assert made.full_puts == 2
+
+
 async def test_puts_of_an_invocation_name_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_LAMBDA_FUNCTION_NAME", "function")
     async with wired() as (wire, made):

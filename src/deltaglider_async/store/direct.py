@@ -179,6 +179,8 @@ class Direct:
         self, way: _Way, arguments: Mapping[str, Any], part: Part
     ) -> Response | AioAWSResponse | Exception | None:
         """The answer; or what botocore is to take for what came of its first attempt; None if nothing did."""
+        if self._s3._request_signer._credentials is not way.credentials:
+            return None  # somebody has given the client others
         credentials = await way.credentials.get_frozen_credentials()
         try:
             now = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
@@ -277,8 +279,10 @@ async def _before_send(request: Any, **_: Any) -> Any:
 
 def _api_call(s3: Any) -> Any:
     """What is behind each of a client's methods, as it lies there: whatever wraps it, too."""
-    name = "_make_api_call"
-    return next((vars(place)[name] for place in (s3, *type(s3).__mro__) if name in vars(place)), None)
+    for place in (s3, *type(s3).__mro__):
+        if (found := place.__dict__.get("_make_api_call")) is not None:
+            return found
+    return None
 
 
 def _handlers(emitter: Any, event: str) -> list[Any]:
