@@ -48,7 +48,7 @@ class Workers:
 
     async def __aexit__(self, *_: object) -> None:
         self._users -= 1
-        if not self._users:
+        if self._idle and not self._users:
             idle, self._idle = self._idle, []
             await in_thread(_end, idle)
 
