@@ -63,8 +63,8 @@ class Order:
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         groups = [item.get_closest_marker("xdist_group") for item in items]
-        if stray := [item.nodeid for item, group in zip(items, groups, strict=True) if group and "@" not in item.nodeid]:
-            raise pytest.UsageError(f"tests that belong together would not run so, as {stray[0]}: is xdist too old?")
+        if any(group and "@" not in item.nodeid for item, group in zip(items, groups, strict=True)):
+            raise pytest.UsageError("tests that belong together would not run in one process: pytest-xdist is too old")
         sizes = Counter(str(group.args[0]) for group in groups if group)
         rank = {item: -sizes[str(group.args[0])] if group else 0 for item, group in zip(items, groups, strict=True)}
         items.sort(key=rank.__getitem__)
