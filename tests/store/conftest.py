@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 from tests.real_servers import program
 from tests.store.worlds import World, world
+from tests.torture.proxy import shorten_pauses
 
 
 @pytest.fixture(params=["moto", "minio"])
@@ -23,3 +24,9 @@ async def place(real: World) -> str:
     name = f"test-{secrets.token_hex(8)}"
     await real.s3.create_bucket(Bucket=name)
     return name
+
+
+@pytest.fixture(autouse=True)
+def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody waits for what is asked for again."""
+    shorten_pauses(monkeypatch)

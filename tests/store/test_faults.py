@@ -12,7 +12,7 @@ from urllib.parse import unquote, urlsplit
 import pytest
 from botocore.config import Config
 from tests.engine.conftest import content, version
-from tests.torture.proxy import Fault, Proxy, faulty, shorten_pauses
+from tests.torture.proxy import Fault, Proxy, faulty
 
 from deltaglider_async import create_client
 from deltaglider_async.client import DeltaGliderClient
@@ -24,11 +24,6 @@ from deltaglider_async.store.s3 import LARGEST_SINGLE_PUT
 
 BASE = content(1)
 LONG = random.Random(2).randbytes(LARGEST_SINGLE_PUT + 1024)
-
-
-@pytest.fixture(autouse=True)
-def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    shorten_pauses(monkeypatch)
 
 
 Script = list[tuple[str, str, Fault]]

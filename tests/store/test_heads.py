@@ -40,18 +40,11 @@ from tests.store.worlds import (
     traced,
     world,
 )
-from tests.torture.proxy import shorten_pauses
 
 from deltaglider_async.errors import NotFoundError, StorageIOError
 from deltaglider_async.store.answers import reader_of
 from deltaglider_async.store.heads import Heads
 from deltaglider_async.store.templates import NOTHING, Template
-
-
-@pytest.fixture(autouse=True)
-def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    shorten_pauses(monkeypatch)
-
 
 SERVICE = Session().get_service_model("s3")
 READER = reader_of(SERVICE, "HeadObject")

@@ -34,7 +34,7 @@ from tests.store.worlds import (
     traced,
     world,
 )
-from tests.torture.proxy import Fault, faulty, shorten_pauses
+from tests.torture.proxy import Fault, faulty
 
 from deltaglider_async.errors import NotFoundError, PreconditionFailedError, StorageIOError
 from deltaglider_async.format.metadata import PUT_ID
@@ -43,11 +43,6 @@ from deltaglider_async.store.puts import Puts, _part
 from deltaglider_async.store.templates import Template
 from deltaglider_async.store.writes import watch_writes
 from deltaglider_async.streams import CHUNK
-
-
-@pytest.fixture(autouse=True)
-def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    shorten_pauses(monkeypatch)
 
 
 def sha256(data: bytes) -> str:
